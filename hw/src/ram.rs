@@ -1,0 +1,183 @@
+//! Memories: the only hand-written Verilog of the design. Each has one write port and one read port; a read takes
+//! one clock and, of a location that is written in that clock, yields the old content.
+
+use rust_hdl::core::ast::Verilog;
+use rust_hdl::prelude::*;
+
+/// A memory of 2^A words of any type.
+#[derive(LogicBlock)]
+pub struct Ram<T: Synth, const A: usize> {
+    /// Clock, rising edge.
+    pub clock: Signal<In, Clock>,
+    /// Address that is read.
+    pub raddr: Signal<In, Bits<A>>,
+    /// Content of the address of the previous clock.
+    pub rdata: Signal<Out, T>,
+    /// Address that is written.
+    pub waddr: Signal<In, Bits<A>>,
+    /// What is written.
+    pub wdata: Signal<In, T>,
+    /// Write enable.
+    pub we: Signal<In, Bit>,
+    _mem: Vec<T>,
+}
+
+impl<T: Synth, const A: usize> Default for Ram<T, A> {
+    fn default() -> Self {
+        Self {
+            clock: Default::default(),
+            raddr: Default::default(),
+            rdata: Default::default(),
+            waddr: Default::default(),
+            wdata: Default::default(),
+            we: Default::default(),
+            _mem: vec![T::default(); 1 << A],
+        }
+    }
+}
+
+impl<T: Synth, const A: usize> Ram<T, A> {
+    /// Writes a word without the write port, for simulations in which the load is not under test.
+    pub fn backdoor(&mut self, address: usize, word: T) {
+        self._mem[address] = word;
+    }
+}
+
+impl<T: Synth, const A: usize> Logic for Ram<T, A> {
+    fn update(&mut self) {
+        if self.clock.pos_edge() {
+            self.rdata.next = self._mem[self.raddr.val().index()];
+            if self.we.val() {
+                self._mem[self.waddr.val().index()] = self.wdata.val();
+            }
+        }
+    }
+
+    fn connect(&mut self) {
+        self.rdata.connect();
+    }
+
+    fn hdl(&self) -> Verilog {
+        Verilog::Custom(format!(
+            "reg [{w}:0] mem [0:{d}];
+always @(posedge clock) begin
+  rdata <= mem[raddr];
+  if (we) mem[waddr] <= wdata;
+end
+",
+            w = T::BITS - 1,
+            d = (1usize << A) - 1
+        ))
+    }
+}
+
+/// A table row of 32 bytes as eight little-endian words; word 0 holds bytes 0 to 3.
+#[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
+pub struct Row {
+    /// Bytes 0 to 3.
+    pub w0: Bits<32>,
+    /// Bytes 4 to 7.
+    pub w1: Bits<32>,
+    /// Bytes 8 to 11.
+    pub w2: Bits<32>,
+    /// Bytes 12 to 15.
+    pub w3: Bits<32>,
+    /// Bytes 16 to 19.
+    pub w4: Bits<32>,
+    /// Bytes 20 to 23.
+    pub w5: Bits<32>,
+    /// Bytes 24 to 27.
+    pub w6: Bits<32>,
+    /// Bytes 28 to 31.
+    pub w7: Bits<32>,
+}
+
+impl Row {
+    fn set_word(&mut self, index: usize, word: Bits<32>) {
+        match index {
+            0 => self.w0 = word,
+            1 => self.w1 = word,
+            2 => self.w2 = word,
+            3 => self.w3 = word,
+            4 => self.w4 = word,
+            5 => self.w5 = word,
+            6 => self.w6 = word,
+            _ => self.w7 = word,
+        }
+    }
+}
+
+/// A memory of 2^A rows, written word by word.
+#[derive(LogicBlock)]
+pub struct RowRam<const A: usize> {
+    /// Clock, rising edge.
+    pub clock: Signal<In, Clock>,
+    /// Row that is read.
+    pub raddr: Signal<In, Bits<A>>,
+    /// Content of the row of the previous clock.
+    pub rdata: Signal<Out, Row>,
+    /// Row that is written.
+    pub waddr: Signal<In, Bits<A>>,
+    /// Word of the row that is written.
+    pub wword: Signal<In, Bits<3>>,
+    /// What is written.
+    pub wdata: Signal<In, Bits<32>>,
+    /// Write enable.
+    pub we: Signal<In, Bit>,
+    _mem: Vec<Row>,
+}
+
+impl<const A: usize> Default for RowRam<A> {
+    fn default() -> Self {
+        Self {
+            clock: Default::default(),
+            raddr: Default::default(),
+            rdata: Default::default(),
+            waddr: Default::default(),
+            wword: Default::default(),
+            wdata: Default::default(),
+            we: Default::default(),
+            _mem: vec![Row::default(); 1 << A],
+        }
+    }
+}
+
+impl<const A: usize> RowRam<A> {
+    /// Writes a word without the write port; see [`Ram::backdoor`].
+    pub fn backdoor(&mut self, row: usize, word: usize, value: u32) {
+        self._mem[row].set_word(word, u64::from(value).into());
+    }
+}
+
+impl<const A: usize> Logic for RowRam<A> {
+    fn update(&mut self) {
+        if self.clock.pos_edge() {
+            self.rdata.next = self._mem[self.raddr.val().index()];
+            if self.we.val() {
+                self._mem[self.waddr.val().index()].set_word(self.wword.val().index(), self.wdata.val());
+            }
+        }
+    }
+
+    fn connect(&mut self) {
+        self.rdata.connect();
+    }
+
+    fn hdl(&self) -> Verilog {
+        // One always block a word: the form that Yosys and Vivado both map to byte-write enables.
+        let mut text = format!(
+            "reg [255:0] mem [0:{d}];
+always @(posedge clock) rdata <= mem[raddr];
+",
+            d = (1usize << A) - 1
+        );
+        for word in 0..8 {
+            text += &format!(
+                "always @(posedge clock) if (we && wword == 3'd{word}) mem[waddr][{high}:{low}] <= wdata;\n",
+                high = 32 * word + 31,
+                low = 32 * word
+            );
+        }
+        Verilog::Custom(text)
+    }
+}

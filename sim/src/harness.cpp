@@ -1,0 +1,302 @@
+// Drives the Verilated core for the engine `verilog`: commands on standard input, replies on standard output, both
+// little endian. The stimulus and the bookkeeping are those of stimulus.rs and rtl.rs, clock for clock.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "Vmaglane_core.h"
+#include "verilated.h"
+#ifdef TRACED
+#include "verilated_vcd_c.h"
+#endif
+
+namespace {
+
+constexpr uint32_t BEATS_INSIDE_MAX = 511;
+constexpr uint64_t STUCK_CLOCKS = 20000;
+constexpr uint64_t ALL_LANES = BUS_BYTES == 64 ? ~0ull : (1ull << BUS_BYTES) - 1;
+
+struct Stop {
+  std::string message;
+};
+
+struct Record {
+  uint8_t verdict;
+  uint16_t length, service, backend;
+  uint64_t hash;
+};
+
+struct Left {
+  uint32_t user = 0;
+  std::vector<uint8_t> bytes;
+};
+
+struct Random {
+  uint64_t state = 1;
+  void seed(uint64_t value) { state = (value ^ 0x9e3779b97f4a7c15ull) | 1; }
+  uint32_t next() {
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return static_cast<uint32_t>((state * 0x2545f4914f6cdd1dull) >> 32);
+  }
+};
+
+Vmaglane_core *core;
+Random source;
+uint64_t seed_value = 1;
+uint8_t gap = 0, stall_wire = 0, stall_host = 0;
+uint64_t now = 0;
+#ifdef TRACED
+VerilatedVcdC *wave = nullptr;
+#endif
+
+void dump() {
+#ifdef TRACED
+  if (wave != nullptr) wave->dump(now * 5);
+#endif
+  now++;
+}
+
+void tick() {
+  core->clock = 0;
+  core->eval();
+  dump();
+  core->clock = 1;
+  core->eval();
+  dump();
+}
+
+void reset() {
+  core->s_axis_tvalid = 0;
+  core->m_axis_wire_tready = 0;
+  core->m_axis_host_tready = 0;
+  core->write_enable = 0;
+  core->reset = 1;
+  for (int i = 0; i < 4; i++) tick();
+  core->reset = 0;
+  tick();
+  source.seed(seed_value);
+}
+
+void read_exactly(void *to, size_t count) {
+  if (fread(to, 1, count, stdin) != count) exit(0);
+}
+
+template <typename T> T get() {
+  T value;
+  read_exactly(&value, sizeof value);
+  return value;
+}
+
+template <typename T> void put(T value) { fwrite(&value, 1, sizeof value, stdout); }
+
+// Appends a beat; null lanes may stand only at the end of a frame.
+template <typename Data>
+void take_beat(const char *stream, Left &frame, Data &data, uint64_t keep, bool last) {
+  unsigned count = 0;
+  while (count < BUS_BYTES && (keep >> count & 1)) count++;
+  uint64_t expected = count == 64 ? ~0ull : (1ull << count) - 1;
+  if (keep != expected || count == 0 || (!last && count < BUS_BYTES)) {
+    char text[120];
+    snprintf(text, sizeof text, "%s stream: tkeep is %llx on a beat with tlast %d", stream,
+             static_cast<unsigned long long>(keep), last);
+    throw Stop{text};
+  }
+  uint8_t lanes[BUS_BYTES];
+  memcpy(lanes, &data[0], BUS_BYTES);
+  frame.bytes.insert(frame.bytes.end(), lanes, lanes + count);
+}
+
+uint32_t beats(size_t length) { return static_cast<uint32_t>((length + BUS_BYTES - 1) / BUS_BYTES); }
+
+void offer(const std::vector<uint8_t> &frame, size_t offset, uint8_t garbage) {
+  uint8_t lanes[BUS_BYTES];
+  memset(lanes, garbage, sizeof lanes);
+  size_t count = frame.size() - offset < BUS_BYTES ? frame.size() - offset : BUS_BYTES;
+  memcpy(lanes, frame.data() + offset, count);
+  memcpy(&core->s_axis_tdata[0], lanes, BUS_BYTES);
+  core->s_axis_tkeep = count == BUS_BYTES ? ALL_LANES : (1ull << count) - 1;
+  core->s_axis_tlast = offset + count == frame.size();
+  core->s_axis_tuser = static_cast<uint16_t>(frame.size());
+}
+
+void run_frames(const std::vector<std::vector<uint8_t>> &frames) {
+  std::vector<Record> records;
+  std::vector<Left> wire, host;
+  Left wire_now, host_now;
+  std::deque<uint32_t> wire_beats, host_beats;
+  size_t number = 0, offset = 0, wire_done = 0, host_done = 0;
+  uint32_t inside = 0;
+  uint64_t clocks = 0, progress = 0;
+  bool offered = false;
+  while (number < frames.size() || records.size() < frames.size() || !wire_beats.empty() || !host_beats.empty()) {
+    uint32_t word = source.next();
+    bool pause = (word & 0xff) < gap;
+    bool hold_wire = (word >> 8 & 0xff) < stall_wire;
+    bool hold_host = (word >> 16 & 0xff) < stall_host;
+    if (number < frames.size() && !offered) {
+      bool fits = inside == 0 || inside + beats(frames[number].size()) <= BEATS_INSIDE_MAX;
+      offered = !pause && (offset > 0 || fits);
+      if (offered) {
+        offer(frames[number], offset, static_cast<uint8_t>(word >> 24));
+        if (offset == 0) inside += beats(frames[number].size());
+      }
+    }
+    core->s_axis_tvalid = offered;
+    core->m_axis_wire_tready = !hold_wire;
+    core->m_axis_host_tready = !hold_host;
+    bool taken = offered && core->s_axis_tready;
+    bool moved = taken;
+    if (core->trace_valid) {
+      Record record{core->trace_verdict, core->trace_length, core->trace_service, core->trace_backend,
+                    core->trace_hash_low | static_cast<uint64_t>(core->trace_hash_high) << 32};
+      if (record.verdict == 0)
+        wire_beats.push_back(beats(record.length));
+      else if ((record.verdict & 0x10) == 0)
+        host_beats.push_back(beats(record.length));
+      else
+        inside -= beats(record.length);
+      records.push_back(record);
+      moved = true;
+    }
+    if (core->m_axis_wire_tvalid && !hold_wire) {
+      wire_now.user = core->m_axis_wire_tuser;
+      take_beat("wire", wire_now, core->m_axis_wire_tdata, core->m_axis_wire_tkeep, core->m_axis_wire_tlast);
+      if (core->m_axis_wire_tlast) {
+        wire.push_back(wire_now);
+        wire_now = Left();
+        wire_done++;
+      }
+      moved = true;
+    }
+    if (core->m_axis_host_tvalid && !hold_host) {
+      host_now.user = core->m_axis_host_tuser;
+      take_beat("host", host_now, core->m_axis_host_tdata, core->m_axis_host_tkeep, core->m_axis_host_tlast);
+      if (core->m_axis_host_tlast) {
+        host.push_back(host_now);
+        host_now = Left();
+        host_done++;
+      }
+      moved = true;
+    }
+    for (; wire_done > 0 && !wire_beats.empty(); wire_done--) {
+      inside -= wire_beats.front();
+      wire_beats.pop_front();
+    }
+    for (; host_done > 0 && !host_beats.empty(); host_done--) {
+      inside -= host_beats.front();
+      host_beats.pop_front();
+    }
+    tick();
+    clocks++;
+    if (taken) {
+      offered = false;
+      offset += BUS_BYTES;
+      if (offset >= frames[number].size()) {
+        offset = 0;
+        number++;
+      }
+    }
+    if (moved)
+      progress = clocks;
+    else if (clocks - progress > STUCK_CLOCKS)
+      throw Stop{"nothing moved for " + std::to_string(STUCK_CLOCKS) + " clocks, " + std::to_string(number) +
+                 " frames in"};
+  }
+  put<uint8_t>('f');
+  put<uint64_t>(clocks);
+  put<uint32_t>(static_cast<uint32_t>(records.size()));
+  for (const Record &record : records) {
+    put(record.verdict);
+    put(record.length);
+    put(record.service);
+    put(record.backend);
+    put(record.hash);
+  }
+  for (const std::vector<Left> *stream : {&wire, &host}) {
+    put<uint32_t>(static_cast<uint32_t>(stream->size()));
+    for (const Left &frame : *stream) {
+      put(frame.user);
+      put<uint32_t>(static_cast<uint32_t>(frame.bytes.size()));
+      fwrite(frame.bytes.data(), 1, frame.bytes.size(), stdout);
+    }
+  }
+}
+
+void command(uint8_t code) {
+  if (code == 'S') {
+    seed_value = get<uint64_t>();
+    gap = get<uint8_t>();
+    stall_wire = get<uint8_t>();
+    stall_host = get<uint8_t>();
+    reset();
+    put<uint8_t>('k');
+  } else if (code == 'W') {
+    for (uint32_t left = get<uint32_t>(); left > 0; left--) {
+      core->write_address = get<uint32_t>();
+      core->write_data = get<uint32_t>();
+      core->write_enable = 1;
+      tick();
+    }
+    core->write_enable = 0;
+    tick();
+    put<uint8_t>('k');
+  } else if (code == 'R') {
+    uint32_t count = get<uint32_t>();
+    put<uint8_t>('r');
+    for (; count > 0; count--) {
+      core->read_address = get<uint32_t>();
+      for (int i = 0; i < 4; i++) tick();
+      put<uint32_t>(core->read_data);
+    }
+  } else if (code == 'F') {
+    std::vector<std::vector<uint8_t>> frames(get<uint32_t>());
+    for (auto &frame : frames) {
+      frame.resize(get<uint32_t>());
+      read_exactly(frame.data(), frame.size());
+    }
+    run_frames(frames);
+#ifdef TRACED
+  } else if (code == 'T') {
+    std::string path(get<uint32_t>(), '\0');
+    read_exactly(&path[0], path.size());
+    wave = new VerilatedVcdC;
+    core->trace(wave, 99);
+    wave->open(path.c_str());
+    put<uint8_t>('k');
+#endif
+  } else {
+    throw Stop{"unknown command"};
+  }
+}
+
+}  // namespace
+
+int main() {
+#ifdef TRACED
+  Verilated::traceEverOn(true);
+#endif
+  core = new Vmaglane_core;
+  for (;;) {
+    int code = getchar();
+    if (code == EOF) break;
+    try {
+      command(static_cast<uint8_t>(code));
+    } catch (const Stop &stop) {
+      put<uint8_t>('e');
+      put<uint32_t>(static_cast<uint32_t>(stop.message.size()));
+      fwrite(stop.message.data(), 1, stop.message.size(), stdout);
+    }
+    fflush(stdout);
+  }
+#ifdef TRACED
+  if (wave != nullptr) wave->close();
+#endif
+  core->final();
+  return 0;
+}

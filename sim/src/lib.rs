@@ -1,0 +1,19 @@
+//! The laboratory: simulated gateware as engines, and the lockstep comparison of engines.
+//!
+//! `rtl` clocks the rust-hdl description itself, `verilog` runs the emitted Verilog in Verilator, as a process of its
+//! own. Both are driven by the same stimulus, clock for clock. This room decides nothing about packets.
+
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+pub mod assemble;
+pub mod crosscheck;
+pub mod difference;
+pub mod lineup;
+pub mod model;
+pub mod module;
+pub mod rtl;
+pub mod stimulus;
+pub mod verilog;
+
+pub use stimulus::Stimulus;

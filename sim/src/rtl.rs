@@ -1,0 +1,337 @@
+//! The rust-hdl simulation as an engine.
+//!
+//! Clocked by a direct loop: rust-hdl's own threaded simulation is many times slower.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+
+use maglane_hw::core::Core;
+use maglane_hw::profile::{AlveoCore, Ecp5Core, Lab64Core, LabCore, Profile, SumeCore};
+use maglane_spec::counter::PacketsBytes;
+use maglane_spec::{Geometry, Stage, TableImage, Verdict, window};
+use maglane_sw::engine::{Counters, Engine, EngineError, Frame, Outcome};
+use rust_hdl::core::vcd_probe::{VCDProbe, write_vcd_change, write_vcd_dump, write_vcd_header};
+use rust_hdl::prelude::*;
+
+use crate::assemble::{Batch, Left, Record};
+use crate::stimulus::{BEATS_INSIDE_MAX, Random, STUCK_CLOCKS, Stimulus};
+
+/// Half a clock of 200 MHz, in picoseconds, in waveforms.
+const HALF_CLOCK_PS: u64 = 2_500;
+
+/// Rounds of evaluation after which a clock counts as not settling: a combinational loop.
+const ROUNDS_MAX: usize = 200;
+
+/// Creates the engine `rtl` for a build of the gateware.
+#[must_use]
+pub fn engine(profile: Profile, stimulus: Stimulus, fault: Option<Stage>) -> Box<dyn Engine> {
+    match profile {
+        Profile::Lab => Box::new(Rtl::new(LabCore::default(), profile, stimulus, fault)),
+        Profile::Lab64 => Box::new(Rtl::new(Lab64Core::default(), profile, stimulus, fault)),
+        Profile::Sume => Box::new(Rtl::new(SumeCore::default(), profile, stimulus, fault)),
+        Profile::Alveo => Box::new(Rtl::new(AlveoCore::default(), profile, stimulus, fault)),
+        Profile::Ecp5 => Box::new(Rtl::new(Ecp5Core::default(), profile, stimulus, fault)),
+    }
+}
+
+/// A core under simulation.
+pub struct Rtl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize> {
+    core: Box<Core<D, K, S, L, B>>,
+    geometry: Geometry,
+    stimulus: Stimulus,
+    random: Random,
+    clocks: u64,
+    run_clocks: u64,
+    waveform: Option<VCDProbe<BufWriter<File>>>,
+}
+
+impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize> Rtl<D, K, S, L, B> {
+    /// Connects a core and resets it.
+    #[must_use]
+    pub fn new(core: Core<D, K, S, L, B>, profile: Profile, stimulus: Stimulus, fault: Option<Stage>) -> Self {
+        let mut core = Box::new(core);
+        if let Some(stage) = fault {
+            core.plant_fault(stage);
+        }
+        core.connect_all();
+        let random = Random::new(stimulus.seed);
+        let mut rtl = Self { core, geometry: profile.geometry(), stimulus, random, clocks: 0, run_clocks: 0, waveform: None };
+        rtl.reset();
+        rtl
+    }
+
+    fn reset(&mut self) {
+        self.core.reset.next = true;
+        self.core.s_axis.tvalid.next = false;
+        self.core.m_axis_wire.tready.next = false;
+        self.core.m_axis_host.tready.next = false;
+        self.core.write_enable.next = false;
+        for _ in 0..4 {
+            self.tick();
+        }
+        self.core.reset.next = false;
+        self.tick();
+        self.clocks = 0;
+        self.random = Random::new(self.stimulus.seed);
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            self.core.update_all();
+            if !self.core.has_changed() {
+                return;
+            }
+        }
+        panic!("the design does not settle: a combinational loop");
+    }
+
+    fn tick(&mut self) {
+        for (half, clk) in (0..).zip([false, true]) {
+            self.core.clock.next = Clock { clk };
+            self.settle();
+            if let Some(mut probe) = self.waveform.take() {
+                // A waveform that cannot be written any more is a loss of comfort, not of the comparison.
+                if probe.timestamp((2 * self.clocks + half) * HALF_CLOCK_PS).is_ok() {
+                    self.waveform = Some(write_vcd_change(probe, self.core.as_ref()));
+                }
+            }
+        }
+        self.clocks += 1;
+    }
+
+    fn write(&mut self, address: u32, data: u32) {
+        self.core.write_address.next = u64::from(address).into();
+        self.core.write_data.next = u64::from(data).into();
+        self.core.write_enable.next = true;
+        self.tick();
+        self.core.write_enable.next = false;
+        self.tick();
+    }
+
+    fn read(&mut self, address: u32) -> u32 {
+        self.core.read_address.next = u64::from(address).into();
+        for _ in 0..4 {
+            self.tick();
+        }
+        self.core.read_data.val().to_u32()
+    }
+
+    fn stuck(&self, message: String) -> EngineError {
+        EngineError::Stopped { engine: self.name().to_owned(), message }
+    }
+
+    fn run(&mut self, frames: &[Frame<'_>]) -> Result<Batch, EngineError> {
+        let mut batch = Batch::default();
+        let (mut number, mut offset, mut offered, mut inside) = (0, 0, false, 0);
+        let mut wire = Vec::new();
+        let mut host = Vec::new();
+        let mut progress = self.clocks;
+        let start = self.clocks;
+        // Beats of frames whose record has not come are charged; a record of a frame that leaves waits for its end.
+        let beats = |length: usize| length.div_ceil(K);
+        let (mut wire_beats, mut host_beats) = (std::collections::VecDeque::new(), std::collections::VecDeque::new());
+        let (mut wire_done, mut host_done) = (0_usize, 0_usize);
+        while number < frames.len()
+            || batch.records.len() < frames.len()
+            || !wire_beats.is_empty()
+            || !host_beats.is_empty()
+        {
+            let clocked = self.random.clocked(&self.stimulus);
+            if number < frames.len() && !offered {
+                let fits = inside == 0 || inside + beats(frames[number].bytes.len()) <= BEATS_INSIDE_MAX;
+                offered = !clocked.gap && (offset > 0 || fits);
+                if offered {
+                    self.offer(frames[number].bytes, offset, clocked.garbage);
+                    if offset == 0 {
+                        inside += beats(frames[number].bytes.len());
+                    }
+                }
+            }
+            self.core.s_axis.tvalid.next = offered;
+            self.core.m_axis_wire.tready.next = !clocked.stall_wire;
+            self.core.m_axis_host.tready.next = !clocked.stall_host;
+            let taken = offered && self.core.s_axis.tready.val();
+            let mut moved = taken;
+            if self.core.trace_valid.val() {
+                let record = self.record();
+                match Verdict::from_code(record.verdict).map(Verdict::egress) {
+                    Some(maglane_spec::verdict::Egress::Wire) => wire_beats.push_back(usize::from(record.length)),
+                    Some(maglane_spec::verdict::Egress::Host) => host_beats.push_back(usize::from(record.length)),
+                    _ => inside -= beats(usize::from(record.length)),
+                }
+                batch.records.push(record);
+                moved = true;
+            }
+            if self.core.m_axis_wire.tvalid.val() && !clocked.stall_wire {
+                let user = self.core.m_axis_wire.tuser.val().to_u32();
+                let keep = self.core.m_axis_wire.tkeep.val();
+                let last = self.core.m_axis_wire.tlast.val();
+                take_beat::<D, K>(&mut wire, self.core.m_axis_wire.tdata.val(), keep, last)
+                    .map_err(|message| self.stuck(format!("wire stream: {message}")))?;
+                if last {
+                    batch.wire.push_back(Left { user, bytes: std::mem::take(&mut wire) });
+                    wire_done += 1;
+                }
+                moved = true;
+            }
+            if self.core.m_axis_host.tvalid.val() && !clocked.stall_host {
+                let user = self.core.m_axis_host.tuser.val().to_u32();
+                let keep = self.core.m_axis_host.tkeep.val();
+                let last = self.core.m_axis_host.tlast.val();
+                take_beat::<D, K>(&mut host, self.core.m_axis_host.tdata.val(), keep, last)
+                    .map_err(|message| self.stuck(format!("host stream: {message}")))?;
+                if last {
+                    batch.host.push_back(Left { user, bytes: std::mem::take(&mut host) });
+                    host_done += 1;
+                }
+                moved = true;
+            }
+            while wire_done > 0 && !wire_beats.is_empty() {
+                inside -= wire_beats.pop_front().map_or(0, beats);
+                wire_done -= 1;
+            }
+            while host_done > 0 && !host_beats.is_empty() {
+                inside -= host_beats.pop_front().map_or(0, beats);
+                host_done -= 1;
+            }
+            self.tick();
+            if taken {
+                offered = false;
+                offset += K;
+                if offset >= frames[number].bytes.len() {
+                    offset = 0;
+                    number += 1;
+                }
+            }
+            if moved {
+                progress = self.clocks;
+            } else if self.clocks - progress > STUCK_CLOCKS {
+                return Err(self.stuck(format!("nothing moved for {STUCK_CLOCKS} clocks, {number} frames in")));
+            }
+        }
+        self.run_clocks += self.clocks - start;
+        Ok(batch)
+    }
+
+    fn offer(&mut self, frame: &[u8], offset: usize, garbage: u8) {
+        let end = frame.len().min(offset + K);
+        let mut beat = [garbage; K];
+        beat[..end - offset].copy_from_slice(&frame[offset..end]);
+        self.core.s_axis.tdata.next = bits_of::<D>(&beat);
+        self.core.s_axis.tkeep.next = ones::<K>(end - offset);
+        self.core.s_axis.tlast.next = end == frame.len();
+        self.core.s_axis.tuser.next = (frame.len() as u64).into();
+    }
+
+    fn record(&self) -> Record {
+        let half = |word: Bits<32>| u64::from(word.to_u32());
+        Record {
+            verdict: self.core.trace_verdict.val().to_u8(),
+            length: self.core.trace_length.val().to_u16(),
+            service: self.core.trace_service.val().to_u16(),
+            backend: self.core.trace_backend.val().to_u16(),
+            hash: half(self.core.trace_hash_low.val()) | half(self.core.trace_hash_high.val()) << 32,
+        }
+    }
+}
+
+impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize> Engine for Rtl<D, K, S, L, B> {
+    fn name(&self) -> &str {
+        "rtl"
+    }
+
+    fn load(&mut self, image: &TableImage) -> Result<(), EngineError> {
+        if (Geometry { bus_bytes: self.geometry.bus_bytes, ..image.geometry }) != self.geometry {
+            return Err(EngineError::Geometry {
+                engine: self.name().to_owned(),
+                image: Box::new(image.geometry),
+                own: Box::new(self.geometry),
+            });
+        }
+        self.reset();
+        self.run_clocks = 0;
+        for (region, bytes) in image.memories() {
+            for (index, word) in (0_u32..).zip(bytes.chunks_exact(4)) {
+                let address = region << window::REGION_SHIFT | index;
+                let word = u32::from_le_bytes(word.try_into().expect("chunks of four bytes"));
+                if !self.core.backdoor(address, word) {
+                    self.write(address, word);
+                }
+            }
+        }
+        // The back door is faster than the counters clear themselves; no frame enters before they have.
+        for _ in 0..self.geometry.backends.max(self.geometry.services) {
+            self.tick();
+        }
+        self.write(window::CONTROL << window::REGION_SHIFT, window::CONTROL_SERVE);
+        Ok(())
+    }
+
+    fn process(&mut self, frames: &[Frame<'_>]) -> Result<Vec<Outcome>, EngineError> {
+        let lengths: Vec<usize> = frames.iter().map(|frame| frame.bytes.len()).collect();
+        self.run(frames)?.outcomes(&lengths).map_err(|message| self.stuck(message))
+    }
+
+    fn counters(&mut self) -> Result<Counters, EngineError> {
+        let geometry = self.geometry;
+        let mut set = |region: u32, entries: u32| -> Vec<PacketsBytes> {
+            (0..entries)
+                .map(|entry| {
+                    let base = region << window::REGION_SHIFT | entry * window::COUNTER_WORDS;
+                    let mut word = |index: u32| u64::from(self.read(base + index));
+                    PacketsBytes { packets: word(0) | word(1) << 32, bytes: word(2) | word(3) << 32 }
+                })
+                .collect()
+        };
+        Ok(Counters {
+            verdicts: set(window::COUNTER_VERDICT, Verdict::CODES as u32),
+            services: set(window::COUNTER_SERVICE, geometry.services),
+            backends: set(window::COUNTER_BACKEND, geometry.backends),
+        })
+    }
+
+    fn clocks(&self) -> Option<u64> {
+        Some(self.run_clocks)
+    }
+
+    fn record_waveform(&mut self, path: &Path) -> Result<bool, EngineError> {
+        let file = File::create(path).map_err(|error| self.stuck(format!("cannot write {}: {error}", path.display())))?;
+        let probe = write_vcd_header(BufWriter::new(file), self.core.as_ref());
+        self.waveform = Some(write_vcd_dump(probe, self.core.as_ref()));
+        Ok(true)
+    }
+}
+
+/// Appends the bytes of a beat; null lanes may stand only at the end of a frame.
+fn take_beat<const D: usize, const K: usize>(
+    frame: &mut Vec<u8>,
+    data: Bits<D>,
+    keep: Bits<K>,
+    last: bool,
+) -> Result<(), String> {
+    let count = (0..K).take_while(|&lane| keep.get_bit(lane)).count();
+    if keep != ones::<K>(count) || count == 0 || (!last && count < K) {
+        return Err(format!("tkeep is {keep:x} on a beat with tlast {last}"));
+    }
+    frame.extend_from_slice(&bytes_of::<D>(data)[..count]);
+    Ok(())
+}
+
+fn bits_of<const D: usize>(bytes: &[u8]) -> Bits<D> {
+    num_bigint::BigUint::from_bytes_le(bytes).into()
+}
+
+fn bytes_of<const D: usize>(bits: Bits<D>) -> Vec<u8> {
+    let mut bytes = num_bigint::BigUint::from(bits).to_bytes_le();
+    bytes.resize(D / 8, 0);
+    bytes
+}
+
+fn ones<const K: usize>(count: usize) -> Bits<K> {
+    let mut bits = Bits::<K>::default();
+    for lane in 0..count {
+        bits = bits.replace_bit(lane, true);
+    }
+    bits
+}

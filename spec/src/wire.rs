@@ -1,0 +1,6 @@
+//! Wire formats: field offsets, sizes and code points, by protocol.
+
+pub mod ethernet;
+pub mod gre;
+pub mod ipv4;
+pub mod transport;

@@ -1,0 +1,113 @@
+//! What every engine of the cross-check can do: load tables, process frames, tell its counters.
+//!
+//! The software pipeline implements it here; the gateware's simulators implement it in `maglane-sim`. Its unit of
+//! work is a batch of frames.
+
+use std::path::Path;
+
+use maglane_spec::counter::PacketsBytes;
+use maglane_spec::limit::{NO_BACKEND, NO_SERVICE};
+use maglane_spec::{TableImage, Verdict};
+
+/// A frame as it came in, from destination MAC to the end of payload, without FCS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Arrival, in nanoseconds since the epoch of the capture's clock.
+    pub time_ns: u64,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What became of a frame, with the inputs of the decision as far as they were reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Id of the matching service, [`NO_SERVICE`] when classify found none or was not reached.
+    pub service: u16,
+    /// The flow hash h, 0 when flow_hash was not reached.
+    pub hash: u64,
+    /// The lookup table's answer, [`NO_BACKEND`] when it was empty or select was not reached.
+    pub backend: u16,
+    /// The frame that left, to wire or host; empty when the verdict is a drop.
+    pub output: Vec<u8>,
+}
+
+impl Outcome {
+    /// The outcome of a frame whose verdict was found before any table was read, without output.
+    #[must_use]
+    pub const fn early(verdict: Verdict) -> Self {
+        Self { verdict, service: NO_SERVICE, hash: 0, backend: NO_BACKEND, output: Vec::new() }
+    }
+}
+
+/// All counters of an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// By verdict code; [`Verdict::CODES`] entries.
+    pub verdicts: Vec<PacketsBytes>,
+    /// Forwarded frames by service id; as many as the geometry has services.
+    pub services: Vec<PacketsBytes>,
+    /// Forwarded frames by backend id; as many as the geometry has backends.
+    pub backends: Vec<PacketsBytes>,
+}
+
+/// Why an engine could not go on. Frames never cause it.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The image was built for other sizes than the engine has.
+    #[error("the tables were built for {image:?}, but engine `{engine}` has {own:?}")]
+    Geometry {
+        /// The engine.
+        engine: String,
+        /// Sizes of the image.
+        image: Box<maglane_spec::Geometry>,
+        /// Sizes of the engine.
+        own: Box<maglane_spec::Geometry>,
+    },
+    /// A simulated engine stopped: its message says why.
+    #[error("engine `{engine}`: {message}")]
+    Stopped {
+        /// The engine.
+        engine: String,
+        /// What happened, and what to do.
+        message: String,
+    },
+}
+
+/// An engine of the cross-check.
+pub trait Engine {
+    /// The engine's name on the command line: `software`, `rtl`, `verilog`.
+    fn name(&self) -> &str;
+
+    /// Loads the tables of a generation and starts to serve.
+    ///
+    /// # Errors
+    /// When the image does not fit the engine, or a simulator stopped.
+    fn load(&mut self, image: &TableImage) -> Result<(), EngineError>;
+
+    /// Processes a batch in order; one outcome a frame.
+    ///
+    /// # Errors
+    /// When a simulator stopped. Frames of any content make verdicts, not errors.
+    fn process(&mut self, frames: &[Frame<'_>]) -> Result<Vec<Outcome>, EngineError>;
+
+    /// All counters since the tables were loaded.
+    ///
+    /// # Errors
+    /// When a simulator stopped.
+    fn counters(&mut self) -> Result<Counters, EngineError>;
+
+    /// Clocks that a simulated card has spent on frames since the tables were loaded.
+    fn clocks(&self) -> Option<u64> {
+        None
+    }
+
+    /// Starts to record a waveform (value change dump) of a simulated card; `false` when the engine has none.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or a simulator stopped.
+    fn record_waveform(&mut self, _path: &Path) -> Result<bool, EngineError> {
+        Ok(false)
+    }
+}

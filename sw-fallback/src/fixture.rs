@@ -1,0 +1,140 @@
+//! Tables and frames for tests and benchmarks: rows placed by hand, frames built by `etherparse`.
+//!
+//! The seeds are chosen so that a row's place can be told without a hash function: in sub-table 0 it is the port
+//! modulo 64 (so 0 for all ports), in sub-table 1 the protocol.
+
+use etherparse::PacketBuilder;
+use etherparse::checksum::Sum16BitWords;
+use maglane_spec::endian::{U16Be, U16Le, U32Be};
+use maglane_spec::row::{BackendRow, DatapathRow, ServiceRow};
+use maglane_spec::{Geometry, TableImage};
+
+pub(crate) const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(crate) const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+pub(crate) const CLIENT: [u8; 4] = [198, 51, 100, 7];
+pub(crate) const CLIENT_PORT: u16 = 40_000;
+pub(crate) const VIP: [u8; 4] = [192, 0, 2, 10];
+/// Service 3, TCP on all ports, in sub-table 0.
+pub(crate) const VIP_ALL_TCP: [u8; 4] = [192, 0, 2, 20];
+/// Service 4, UDP on all ports, in sub-table 1.
+pub(crate) const VIP_ALL_UDP: [u8; 4] = [192, 0, 2, 30];
+/// Backends that take frames: ids 0 to 3, all with this MTU.
+pub(crate) const BACKENDS: u16 = 4;
+pub(crate) const MTU: u16 = 1500;
+/// Backends that this pipeline cannot reach: no encapsulation, GRE over IPv6.
+pub(crate) const BACKEND_BARE: u16 = 8;
+pub(crate) const BACKEND_IPV6: u16 = 9;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
+
+/// Services on [`VIP`], TCP unless told otherwise: 1 port 80; 2 UDP port 53, GRE key 7; 5 port 443, disabled;
+/// 6 port 8080, in sub-table 1; 7 port 8081, without backends; 8 port 8082, two-choice; 9 port 8083, affinity code 3;
+/// 10 port 8084, [`BACKEND_BARE`]; 11 port 8085, [`BACKEND_IPV6`].
+pub(crate) fn image() -> TableImage {
+    let mut image = TableImage::empty(Geometry::LAB);
+    image.datapath = datapath();
+    let enabled = ServiceRow::FLAG_ENABLED;
+    let all_ports = ServiceRow::FLAG_ENABLED | ServiceRow::FLAG_ALL_PORTS;
+    // (row, id, address, port, protocol, flags, lookup base, table size)
+    let rows = [
+        (16, 1, VIP, 80, TCP, enabled, 0, 7),
+        (53, 2, VIP, 53, UDP, enabled | ServiceRow::FLAG_GRE_KEY, 100, 13),
+        (0, 3, VIP_ALL_TCP, 0, TCP, all_ports, 200, 251),
+        (64 + 17, 4, VIP_ALL_UDP, 0, UDP, all_ports, 500, 251),
+        (59, 5, VIP, 443, TCP, 0, 0, 7),
+        (64 + 6, 6, VIP, 8080, TCP, enabled, 0, 7),
+        (17, 7, VIP, 8081, TCP, enabled, 1_000, 5),
+        (18, 8, VIP, 8082, TCP, enabled, 0, 7),
+        (19, 9, VIP, 8083, TCP, enabled | 3 << ServiceRow::AFFINITY_SHIFT, 0, 7),
+        (20, 10, VIP, 8084, TCP, enabled, 2_000, 1),
+        (21, 11, VIP, 8085, TCP, enabled, 2_001, 1),
+    ];
+    for (row, id, address, port, protocol, flags, base, size) in rows {
+        image.services[row] = ServiceRow {
+            address: ipv4_in_16(address),
+            port: U16Be::new(port),
+            protocol,
+            flags: flags | ServiceRow::FLAG_VALID,
+            lookup_base: ServiceRow::lookup_base_bytes(base),
+            selection: ServiceRow::SELECTION_HASH,
+            gre_key: U32Be::new(7),
+            table_size: U16Le::new(size),
+            id: U16Le::new(id),
+        };
+    }
+    image.services[18].selection = ServiceRow::SELECTION_TWO_CHOICE;
+    for (entry, id) in image.lookup[..1_000].iter_mut().zip((0..BACKENDS).cycle()) {
+        *entry = U16Le::new(id);
+    }
+    image.lookup[2_000] = U16Le::new(BACKEND_BARE);
+    image.lookup[2_001] = U16Le::new(BACKEND_IPV6);
+    for id in 0..=BACKEND_IPV6 {
+        let low = id.to_le_bytes()[0];
+        image.backends[usize::from(id)] = BackendRow {
+            address: ipv4_in_16([10, 1, 0, low + 1]),
+            next_hop_mac: [2, 0, 0, 0, 1, low],
+            mtu: U16Le::new(MTU),
+            encapsulation: match id {
+                BACKEND_BARE => BackendRow::ENCAPSULATION_NONE,
+                BACKEND_IPV6 => BackendRow::ENCAPSULATION_GRE_IPV6,
+                _ => BackendRow::ENCAPSULATION_GRE_IPV4,
+            },
+            state: BackendRow::STATE_UP,
+            ..BackendRow::default()
+        };
+    }
+    image
+}
+
+pub(crate) fn datapath() -> DatapathRow {
+    let mut datapath = DatapathRow {
+        hash_key: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+        mac: OWN_MAC,
+        ttl: 64,
+        flags: DatapathRow::FLAG_CHECK_MAC,
+        tunnel_source_v4: [10, 0, 0, 1],
+        ..DatapathRow::default()
+    };
+    // 64 services: the six high bits of the hash are the row, so a word times 2^10 is the word modulo 64.
+    datapath.service_seed[0][ServiceRow::KEY_WORD_PORT] = U16Le::new(1 << 10);
+    datapath.service_seed[1][ServiceRow::KEY_WORD_PROTOCOL] = U16Le::new(1 << 10);
+    datapath
+}
+
+pub(crate) fn ipv4_in_16([a, b, c, d]: [u8; 4]) -> [u8; 16] {
+    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// A TCP segment to an address and port, with so many bytes of payload.
+pub(crate) fn tcp(destination: [u8; 4], port: u16, payload_len: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let builder = PacketBuilder::ethernet2(CLIENT_MAC, OWN_MAC).ipv4(CLIENT, destination, 60);
+    let payload = vec![0xa5; payload_len];
+    builder.tcp(CLIENT_PORT, port, 1_000, 512).write(&mut frame, &payload).expect("a vector takes all");
+    frame
+}
+
+/// A UDP datagram to an address and port, with so many bytes of payload.
+pub(crate) fn udp(destination: [u8; 4], port: u16, payload_len: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let builder = PacketBuilder::ethernet2(CLIENT_MAC, OWN_MAC).ipv4(CLIENT, destination, 60);
+    builder.udp(CLIENT_PORT, port).write(&mut frame, &vec![0x5a; payload_len]).expect("a vector takes all");
+    frame
+}
+
+/// The frame with an 802.1Q tag.
+pub(crate) fn tagged(frame: &[u8], tci: u16) -> Vec<u8> {
+    let [high, low] = tci.to_be_bytes();
+    [&frame[..12], &[0x81, 0x00, high, low], &frame[12..]].concat()
+}
+
+/// The untagged frame with bytes of its IPv4 header replaced, and the header checksum right again.
+pub(crate) fn with_ipv4(frame: &[u8], offset: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    frame[14 + offset..14 + offset + bytes.len()].copy_from_slice(bytes);
+    frame[24..26].fill(0);
+    let checksum = Sum16BitWords::new().add_slice(&frame[14..34]).ones_complement();
+    // The checksum of `etherparse` is in the memory order of the words it added.
+    frame[24..26].copy_from_slice(&checksum.to_ne_bytes());
+    frame
+}

@@ -1,0 +1,19 @@
+//! The pipeline in plain Rust, for servers without the card, and the capture files it is replayed from.
+//!
+//! It is the software twin of the gateware: same frames and tables in, same frames, verdicts and counters out. It
+//! knows the contract (`maglane-spec`) and nothing of configuration files, of backends' health, or of `rust-hdl`. Its
+//! unit of work is a frame.
+
+#![deny(missing_docs)]
+#![deny(unsafe_code)]
+
+pub mod engine;
+#[cfg(feature = "fault")]
+mod fault;
+#[cfg(test)]
+mod fixture;
+pub mod io;
+pub mod pipeline;
+pub mod stage;
+
+pub use pipeline::{Pipeline, Trace};

@@ -1,0 +1,232 @@
+//! Classify: finds the service that the frame is addressed to.
+//!
+//! # Source
+//! Pagh and Rodler, "Cuckoo hashing", 2004; the key's words and the hash are documented on [`ServiceRow`].
+
+use maglane_spec::limit::NO_SERVICE;
+use maglane_spec::row::ServiceRow;
+use maglane_spec::{TableImage, Verdict};
+
+use super::parse::Parsed;
+
+/// Why classify ended a frame's way, and on account of which service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Id of the service that matched, [`NO_SERVICE`] when none did.
+    pub service: u16,
+}
+
+/// The key fields of a service row, as a frame asks for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    address: [u8; 16],
+    port: u16,
+    protocol: u8,
+    flags: u8,
+}
+
+/// Finds the service: exact port first, then all ports. The first match decides, even when it is disabled.
+///
+/// # Errors
+/// When no service matches, or the one that does takes no frames.
+pub fn classify<'a>(image: &'a TableImage, parsed: &Parsed) -> Result<&'a ServiceRow, Refused> {
+    let exact = Key::new(parsed, parsed.destination_port, ServiceRow::FLAG_VALID);
+    let all_ports = Key::new(parsed, 0, ServiceRow::FLAG_VALID | ServiceRow::FLAG_ALL_PORTS);
+    let service = probe(image, &exact, 0)
+        .or_else(|| probe(image, &exact, 1))
+        .or_else(|| probe(image, &all_ports, 0))
+        .or_else(|| probe(image, &all_ports, 1))
+        .ok_or(Refused { verdict: Verdict::PassNoService, service: NO_SERVICE })?;
+    if service.flags & ServiceRow::FLAG_ENABLED == 0 {
+        return Err(Refused { verdict: Verdict::DropServiceDisabled, service: service.id.value() });
+    }
+    Ok(service)
+}
+
+/// The row of a sub-table that the key hashes to, if its key is equal.
+fn probe<'a>(image: &'a TableImage, key: &Key, sub_table: usize) -> Option<&'a ServiceRow> {
+    let services = image.geometry.services;
+    // The high bits of the hash are the good ones: shift, do not mask.
+    let hash = u32::from(key.hash(image, sub_table));
+    let index = (hash >> (16 - services.ilog2())) as usize;
+    let row = &image.services[sub_table * services as usize + index];
+    key.matches(row).then_some(row)
+}
+
+impl Key {
+    fn new(parsed: &Parsed, port: u16, flags: u8) -> Self {
+        let mut address = [0; 16];
+        address[..4].copy_from_slice(&parsed.destination);
+        Self { address, port, protocol: parsed.protocol, flags }
+    }
+
+    fn words(&self) -> [u16; ServiceRow::KEY_WORDS] {
+        let mut words = [0; ServiceRow::KEY_WORDS];
+        for (word, &pair) in words.iter_mut().zip(self.address.as_chunks::<2>().0) {
+            *word = u16::from_be_bytes(pair);
+        }
+        words[ServiceRow::KEY_WORD_PORT] = self.port;
+        words[ServiceRow::KEY_WORD_PROTOCOL] = u16::from(self.protocol);
+        words
+    }
+
+    fn hash(&self, image: &TableImage, sub_table: usize) -> u16 {
+        let seeds = &image.datapath.service_seed[sub_table];
+        self.words().iter().zip(seeds).fold(0, |sum, (word, seed)| sum.wrapping_add(word.wrapping_mul(seed.value())))
+    }
+
+    fn matches(&self, row: &ServiceRow) -> bool {
+        row.flags & ServiceRow::KEY_FLAGS == self.flags
+            && row.address == self.address
+            && row.port.value() == self.port
+            && row.protocol == self.protocol
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use maglane_spec::endian::{U16Be, U16Le};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fixture::{CLIENT, TCP, UDP, VIP, VIP_ALL_TCP, VIP_ALL_UDP, image, ipv4_in_16};
+
+    fn to(destination: [u8; 4], destination_port: u16, protocol: u8) -> Parsed {
+        Parsed {
+            tag: None,
+            ip_offset: 14,
+            total_length: 40,
+            dscp_ecn: 0,
+            source: CLIENT,
+            destination,
+            source_port: 1,
+            destination_port,
+            protocol,
+        }
+    }
+
+    fn id(image: &TableImage, parsed: &Parsed) -> Result<u16, Refused> {
+        classify(image, parsed).map(|service| service.id.value())
+    }
+
+    const NOBODY: Result<u16, Refused> = Err(Refused { verdict: Verdict::PassNoService, service: NO_SERVICE });
+
+    #[test]
+    fn services_are_found_in_both_sub_tables() {
+        let image = image();
+        assert_eq!(id(&image, &to(VIP, 80, TCP)), Ok(1));
+        assert_eq!(id(&image, &to(VIP, 53, UDP)), Ok(2));
+        assert_eq!(id(&image, &to(VIP, 8080, TCP)), Ok(6));
+        for port in [0, 1, 80, 65_535] {
+            assert_eq!(id(&image, &to(VIP_ALL_TCP, port, TCP)), Ok(3), "{port}");
+            assert_eq!(id(&image, &to(VIP_ALL_UDP, port, UDP)), Ok(4), "{port}");
+        }
+    }
+
+    #[test]
+    fn every_field_of_the_key_counts() {
+        let image = image();
+        assert_eq!(id(&image, &to(VIP, 80, UDP)), NOBODY);
+        assert_eq!(id(&image, &to(VIP, 81, TCP)), NOBODY);
+        // The same row in sub-table 0, another port.
+        assert_eq!(id(&image, &to(VIP, 80 + 64, TCP)), NOBODY);
+        for byte in 0..4 {
+            let mut address = VIP;
+            address[byte] ^= 0x80;
+            assert_eq!(id(&image, &to(address, 80, TCP)), NOBODY, "{byte}");
+        }
+        for byte in 4..16 {
+            let mut image = image.clone();
+            image.services[16].address[byte] = 1;
+            assert_eq!(id(&image, &to(VIP, 80, TCP)), NOBODY, "{byte}");
+        }
+    }
+
+    #[test]
+    fn key_flags_must_be_equal_and_others_do_not_count() {
+        let mut image = image();
+        let flags = image.services[16].flags;
+        for wrong in
+            [flags & !ServiceRow::FLAG_VALID, flags | ServiceRow::FLAG_IPV6, flags | ServiceRow::FLAG_ALL_PORTS]
+        {
+            image.services[16].flags = wrong;
+            assert_eq!(id(&image, &to(VIP, 80, TCP)), NOBODY, "{wrong:#x}");
+        }
+        image.services[16].flags = flags | ServiceRow::FLAG_GRE_KEY | 3 << ServiceRow::AFFINITY_SHIFT;
+        assert_eq!(id(&image, &to(VIP, 80, TCP)), Ok(1));
+    }
+
+    #[test]
+    fn all_ports_row_is_not_an_exact_row_for_port_0() {
+        let mut image = image();
+        image.services[0].flags &= !ServiceRow::FLAG_ALL_PORTS;
+        assert_eq!(id(&image, &to(VIP_ALL_TCP, 0, TCP)), Ok(3));
+        assert_eq!(id(&image, &to(VIP_ALL_TCP, 1, TCP)), NOBODY);
+    }
+
+    #[test]
+    fn probes_go_exact_0_exact_1_all_ports_0_all_ports_1() {
+        let mut image = image();
+        let exact = ServiceRow {
+            address: ipv4_in_16([203, 0, 113, 1]),
+            port: U16Be::new(5),
+            protocol: UDP,
+            flags: ServiceRow::FLAG_VALID | ServiceRow::FLAG_ENABLED,
+            ..ServiceRow::default()
+        };
+        let all_ports = ServiceRow { port: U16Be::new(0), flags: exact.flags | ServiceRow::FLAG_ALL_PORTS, ..exact };
+        // Sub-table 1 has one row for both: the protocol's.
+        let frame = to([203, 0, 113, 1], 5, UDP);
+        let with_id = |row: ServiceRow, id| ServiceRow { id: U16Le::new(id), ..row };
+        image.services[64 + 17] = with_id(all_ports, 23);
+        assert_eq!(id(&image, &frame), Ok(23));
+        image.services[0] = with_id(all_ports, 22);
+        assert_eq!(id(&image, &frame), Ok(22));
+        image.services[64 + 17] = with_id(exact, 21);
+        assert_eq!(id(&image, &frame), Ok(21));
+        image.services[5] = with_id(exact, 20);
+        assert_eq!(id(&image, &frame), Ok(20));
+    }
+
+    #[test]
+    fn first_match_decides_even_when_disabled() {
+        let mut image = image();
+        let refused = Err(Refused { verdict: Verdict::DropServiceDisabled, service: 5 });
+        assert_eq!(id(&image, &to(VIP, 443, TCP)), refused);
+        // An enabled service on all ports of the same address does not take over.
+        image.services[0].address = ipv4_in_16(VIP);
+        assert_eq!(id(&image, &to(VIP, 444, TCP)), Ok(3));
+        assert_eq!(id(&image, &to(VIP, 443, TCP)), refused);
+    }
+
+    proptest! {
+        /// The row as the documentation of the service row spells it, in numbers too wide to wrap.
+        #[test]
+        fn row_is_the_high_bits_of_the_sum(
+            seeds: [[u16; 10]; 2], address: [u8; 4], port: u16, tcp: bool, sub_table in 0_usize..2,
+            log2_services in 2_u32..=10,
+        ) {
+            let services = 1 << log2_services;
+            let geometry = maglane_spec::Geometry { services, ..maglane_spec::Geometry::LAB };
+            let mut image = TableImage::empty(geometry);
+            image.datapath.service_seed = seeds.map(|seeds| seeds.map(U16Le::new));
+            let protocol = if tcp { TCP } else { UDP };
+            let [a, b, c, d] = address.map(u64::from);
+            let words = [a * 256 + b, c * 256 + d, 0, 0, 0, 0, 0, 0, u64::from(port), u64::from(protocol)];
+            let sum: u64 = words.iter().zip(seeds[sub_table]).map(|(word, seed)| word * u64::from(seed)).sum();
+            let row = (sum % 65_536) / (65_536 >> log2_services);
+            let index = sub_table * services as usize + usize::try_from(row).unwrap();
+            image.services[index] = ServiceRow {
+                address: ipv4_in_16(address),
+                port: U16Be::new(port),
+                protocol,
+                flags: ServiceRow::FLAG_VALID | ServiceRow::FLAG_ENABLED,
+                id: U16Le::new(77),
+                ..ServiceRow::default()
+            };
+            prop_assert_eq!(id(&image, &to(address, port, protocol)), Ok(77));
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! How evenly a service's slots are shared out: what `maglane table show` prints.
+
+use std::net::IpAddr;
+
+use maglane_spec::limit::NO_BACKEND;
+use maglane_spec::row::ServiceRow;
+use serde::Serialize;
+
+use crate::audit::valid_services;
+use crate::file::{ServiceNames, TableFile};
+
+/// A service's slots.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ServiceBalance {
+    /// Service id.
+    pub id: u16,
+    /// Its name.
+    pub name: String,
+    /// VIP.
+    pub address: IpAddr,
+    /// Destination port; none for all.
+    pub port: Option<u16>,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Whether it takes frames.
+    pub enabled: bool,
+    /// Slots.
+    pub table_size: u16,
+    /// Slots of nobody.
+    pub slots_empty: u32,
+    /// Greatest distance of a share from the one due, as a fraction of the one due.
+    pub deviation_max: f64,
+    /// Its backends.
+    pub backends: Vec<BackendBalance>,
+}
+
+/// A backend's slots.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BackendBalance {
+    /// Backend id.
+    pub id: u16,
+    /// Its identity.
+    pub name: String,
+    /// Weight with which it takes new flows.
+    pub weight: u16,
+    /// Slots that it has.
+    pub slots: u32,
+    /// These as a fraction of all.
+    pub share: f64,
+    /// Its weight as a fraction of all weights.
+    pub share_due: f64,
+    /// Distance of the share from the one due, as a fraction of the one due; 0 where none is due.
+    pub deviation: f64,
+}
+
+impl TableFile {
+    /// The balance of every service, by ascending id.
+    #[must_use]
+    pub fn balance(&self) -> Vec<ServiceBalance> {
+        self.services().map(|(row, names)| self.service_balance(row, names)).collect()
+    }
+
+    /// The rows in use with their names, by ascending id.
+    pub(crate) fn services(&self) -> impl Iterator<Item = (&ServiceRow, &ServiceNames)> {
+        let mut rows: Vec<&ServiceRow> = valid_services(&self.image).collect();
+        rows.sort_by_key(|row| row.id.value());
+        rows.into_iter().filter_map(|row| {
+            let names = self.names.services.iter().find(|names| names.id == row.id.value())?;
+            Some((row, names))
+        })
+    }
+
+    /// Backend ids of a service's active slice.
+    pub(crate) fn slice(&self, row: &ServiceRow) -> impl Iterator<Item = u16> {
+        let start = row.lookup_base_value() as usize;
+        let entries = self.image.lookup.iter().skip(start).take(usize::from(row.table_size.value()));
+        entries.map(|entry| entry.value())
+    }
+
+    fn service_balance(&self, row: &ServiceRow, names: &ServiceNames) -> ServiceBalance {
+        let mut slots = vec![0u32; self.image.backends.len()];
+        let mut slots_empty = 0;
+        for id in self.slice(row) {
+            match slots.get_mut(usize::from(id)) {
+                Some(slots) if id != NO_BACKEND => *slots += 1,
+                _ => slots_empty += 1,
+            }
+        }
+        let weights: u64 = names.backends.iter().map(|backend| u64::from(backend.weight)).sum();
+        let table_size = row.table_size.value();
+        let backends: Vec<BackendBalance> = names
+            .backends
+            .iter()
+            .map(|backend| {
+                let slots = slots.get(usize::from(backend.id)).copied().unwrap_or(0);
+                let share = f64::from(slots) / f64::from(table_size);
+                let (share_due, deviation) = if backend.weight == 0 {
+                    (0.0, 0.0)
+                } else {
+                    // At most 2^15 weights of 16 bits: exact as a float.
+                    #[allow(clippy::cast_precision_loss)]
+                    let due = f64::from(backend.weight) / weights as f64;
+                    (due, share / due - 1.0)
+                };
+                let (id, name, weight) = (backend.id, backend.name.clone(), backend.weight);
+                BackendBalance { id, name, weight, slots, share, share_due, deviation }
+            })
+            .collect();
+        ServiceBalance {
+            id: names.id,
+            name: names.name.clone(),
+            address: address(row),
+            port: (row.flags & ServiceRow::FLAG_ALL_PORTS == 0).then(|| row.port.value()),
+            protocol: row.protocol,
+            enabled: row.flags & ServiceRow::FLAG_ENABLED != 0,
+            table_size,
+            slots_empty,
+            deviation_max: backends.iter().map(|backend| backend.deviation.abs()).fold(0.0, f64::max),
+            backends,
+        }
+    }
+}
+
+fn address(row: &ServiceRow) -> IpAddr {
+    if row.flags & ServiceRow::FLAG_IPV6 != 0 {
+        return IpAddr::from(row.address);
+    }
+    let [a, b, c, d, ..] = row.address;
+    IpAddr::from([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+
+    #[test]
+    fn balance_counts_every_slot() {
+        let text = include_str!("../../examples/web.toml");
+        let balance = Config::parse("web.toml", text).unwrap().table_file().unwrap().balance();
+        assert_eq!(balance.len(), 6);
+        for service in &balance {
+            let slots: u32 = service.backends.iter().map(|backend| backend.slots).sum();
+            assert_eq!(slots + service.slots_empty, u32::from(service.table_size), "{}", service.name);
+            assert!(service.deviation_max < 0.03, "{service:?}");
+        }
+        let web = &balance[0];
+        assert_eq!((web.name.as_str(), web.port, web.protocol, web.enabled), ("web", Some(80), 6, true));
+        assert_eq!(web.address.to_string(), "192.0.2.10");
+        let [first, _, half, draining] = &web.backends[..] else { panic!("{web:?}") };
+        assert!((first.share_due - 0.4).abs() < 1e-12 && (half.share_due - 0.2).abs() < 1e-12);
+        assert_eq!((draining.weight, draining.slots, draining.deviation), (0, 0, 0.0));
+        assert_eq!((balance[4].port, balance[5].enabled), (None, false));
+        assert!(serde_json::to_string(&balance).unwrap().contains("\"address\":\"192.0.2.10\""));
+    }
+
+    #[test]
+    fn slots_of_nobody_are_counted() {
+        let text = include_str!("../../examples/web.toml").replace("name = \"staging-1\"", "state = \"down\"");
+        let balance = Config::parse("web.toml", &text).unwrap().table_file().unwrap().balance();
+        assert_eq!((balance[5].slots_empty, balance[5].deviation_max), (127, 0.0));
+    }
+}

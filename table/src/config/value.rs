@@ -1,0 +1,138 @@
+//! Single values: from the text of a key to a checked type. An error is what to say beside the place.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Why a value is refused, and what to do about it.
+pub(super) struct Refusal {
+    pub(super) message: String,
+    pub(super) help: String,
+}
+
+fn refuse<T>(message: impl Into<String>, help: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { message: message.into(), help: help.into() })
+}
+
+/// 16 bytes written as 32 hexadecimal digits.
+pub(super) fn hash_key(text: &str) -> Result<[u8; 16], Refusal> {
+    if text.len() == 32
+        && text.bytes().all(|digit| digit.is_ascii_hexdigit())
+        && let Ok(key) = u128::from_str_radix(text, 16)
+    {
+        return Ok(key.to_be_bytes());
+    }
+    refuse(
+        format!("hash_key is not 32 hexadecimal digits: it has {} characters", text.chars().count()),
+        "write 16 bytes as 32 digits 0-9, a-f, the same on every instance, for instance from `openssl rand -hex 16`",
+    )
+}
+
+/// Six bytes written as hexadecimal pairs with colons; the address of one station, not of a group and not zero.
+pub(super) fn mac(text: &str) -> Result<[u8; 6], Refusal> {
+    let mut mac = [0; 6];
+    let mut pairs = text.split(':');
+    for byte in &mut mac {
+        let digits = pairs.next().filter(|pair| pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match digits.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+            Some(value) => *byte = value,
+            None => return refuse_mac(text),
+        }
+    }
+    if pairs.next().is_some() {
+        return refuse_mac(text);
+    }
+    if mac == [0; 6] {
+        return refuse("a MAC address of zeros belongs to nobody", "give the address of one network interface");
+    }
+    if mac[0] & 1 == 1 {
+        return refuse(
+            format!("{text} is a group MAC address: the lowest bit of its first byte is set"),
+            "give the address of one network interface",
+        );
+    }
+    Ok(mac)
+}
+
+fn refuse_mac<T>(text: &str) -> Result<T, Refusal> {
+    refuse(format!("{text:?} is not a MAC address"), "write six pairs of hexadecimal digits, as in 02:00:00:00:00:01")
+}
+
+/// An address that a host can have.
+pub(super) fn ip(text: &str) -> Result<IpAddr, Refusal> {
+    let Ok(address) = text.parse::<IpAddr>() else {
+        return refuse(
+            format!("{text:?} is not an IP address"),
+            "write an IPv4 address such as 192.0.2.10 or an IPv6 address such as 2001:db8::10, without prefix length",
+        );
+    };
+    let wrong = match address {
+        IpAddr::V4(v4) if v4.is_unspecified() => "the unspecified address",
+        IpAddr::V4(v4) if v4.is_multicast() => "a multicast address",
+        IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
+        IpAddr::V6(v6) if v6.is_unspecified() => "the unspecified address",
+        IpAddr::V6(v6) if v6.is_multicast() => "a multicast address",
+        IpAddr::V6(v6) => {
+            if let Some(v4) = v6.to_ipv4_mapped() {
+                return refuse(
+                    format!("{text} is an IPv4-mapped IPv6 address"),
+                    format!("write the IPv4 address {v4}"),
+                );
+            }
+            return Ok(address);
+        }
+        IpAddr::V4(_) => return Ok(address),
+    };
+    refuse(format!("{text} is {wrong}"), "give the address of one host")
+}
+
+/// An IPv4 address that a host can have.
+pub(super) fn ipv4(text: &str) -> Result<Ipv4Addr, Refusal> {
+    match ip(text)? {
+        IpAddr::V4(v4) => Ok(v4),
+        IpAddr::V6(_) => refuse(format!("{text} is not an IPv4 address"), "write an IPv4 address such as 10.0.0.1"),
+    }
+}
+
+/// An IPv6 address that a host can have.
+pub(super) fn ipv6(text: &str) -> Result<Ipv6Addr, Refusal> {
+    match ip(text)? {
+        IpAddr::V6(v6) => Ok(v6),
+        IpAddr::V4(_) => refuse(format!("{text} is not an IPv6 address"), "write an IPv6 address such as fd00::1"),
+    }
+}
+
+/// Longest name, in bytes.
+pub(super) const NAME_LEN_MAX: usize = 255;
+
+/// A name that can be printed.
+pub(super) fn name(text: &str) -> Result<String, Refusal> {
+    if text.is_empty() {
+        return refuse("the name is empty", "give it a name, or remove the key where a name is optional");
+    }
+    if text.len() > NAME_LEN_MAX {
+        return refuse(format!("the name has {} bytes", text.len()), format!("use at most {NAME_LEN_MAX}"));
+    }
+    if text.chars().any(char::is_control) {
+        return refuse("the name contains a control character", "use characters that can be printed");
+    }
+    Ok(text.to_owned())
+}
+
+/// The value of one of several words.
+pub(super) fn word<T: Copy>(what: &str, text: &str, words: &[(&str, T)]) -> Result<T, Refusal> {
+    if let Some(&(_, value)) = words.iter().find(|(word, _)| *word == text) {
+        return Ok(value);
+    }
+    let all: Vec<&str> = words.iter().map(|&(word, _)| word).collect();
+    let help = match nearest(text, &all) {
+        Some(near) => format!("did you mean {near:?}? Use one of {}", all.join(", ")),
+        None => format!("use one of {}", all.join(", ")),
+    };
+    refuse(format!("unknown {what} {text:?}"), help)
+}
+
+/// The word that somebody may have meant.
+pub(super) fn nearest<'a>(text: &str, words: &[&'a str]) -> Option<&'a str> {
+    // Longer words bear more slips. A huge text is never near, and its distance would take long.
+    let near = |word: &&str| text.len() < 64 && strsim::damerau_levenshtein(text, word) <= 1 + word.len() / 4;
+    words.iter().copied().filter(near).min_by_key(|word| strsim::damerau_levenshtein(text, word))
+}

@@ -1,0 +1,21 @@
+//! From the configuration to lookup tables to the memories' bytes.
+//!
+//! The way is one: [`Config::parse`] reads a file and checks it, [`Config::image`] builds the tables as the hardware
+//! holds them, [`TableFile`] carries them with the names of what is in them. This crate knows nothing of packets, and of cards only the geometry. Its unit of work is one
+//! configuration.
+
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod audit;
+pub mod balance;
+pub mod config;
+pub mod diff;
+pub mod file;
+pub mod fill;
+mod image;
+pub mod place;
+pub mod prime;
+
+pub use config::{Config, ConfigError};
+pub use file::{FileError, TableFile};

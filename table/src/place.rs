@@ -1,0 +1,284 @@
+//! Where service rows go: cuckoo placement with multiply-shift hashing, as `ServiceRow` defines the lookup.
+//!
+//! The same set of keys always gets the same seeds and rows, in whatever order it is given.
+
+use maglane_spec::row::ServiceRow;
+
+use crate::config::Service;
+use crate::fill::siphash24;
+use crate::image::address_bytes;
+
+/// Sets of seeds that are tried. Half of all rows in use is where cuckoo hashing begins to fail now and then, so that a
+/// few tries are normal; a set of keys that none of these places has collisions that no multiplier resolves.
+const ATTEMPTS_MAX: u64 = 4_096;
+
+/// Multipliers of the service hash, a set for each sub-table.
+pub type Seeds = [[u16; ServiceRow::KEY_WORDS]; 2];
+
+/// What a service is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// As in the row.
+    pub address: [u8; 16],
+    /// 0 for all ports.
+    pub port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// The row's key flags.
+    pub flags: u8,
+}
+
+impl Key {
+    /// The key of a service.
+    #[must_use]
+    pub fn of(service: &Service) -> Self {
+        let mut flags = ServiceRow::FLAG_VALID;
+        if service.address.is_ipv6() {
+            flags |= ServiceRow::FLAG_IPV6;
+        }
+        if service.port.is_none() {
+            flags |= ServiceRow::FLAG_ALL_PORTS;
+        }
+        Self {
+            address: address_bytes(service.address),
+            port: service.port.map_or(0, u16::from),
+            protocol: service.protocol.number(),
+            flags,
+        }
+    }
+
+    /// The key as the hash takes it.
+    #[must_use]
+    pub fn words(&self) -> [u16; ServiceRow::KEY_WORDS] {
+        let mut words = [0; ServiceRow::KEY_WORDS];
+        for (word, bytes) in words.iter_mut().zip(self.address.chunks_exact(2)) {
+            *word = u16::from_be_bytes([bytes[0], bytes[1]]);
+        }
+        let family = if self.flags & ServiceRow::FLAG_IPV6 == 0 { 0 } else { ServiceRow::KEY_IPV6 };
+        words[ServiceRow::KEY_WORD_PORT] = self.port;
+        words[ServiceRow::KEY_WORD_PROTOCOL] = u16::from(self.protocol) | family;
+        words
+    }
+}
+
+/// Seeds, and a row for each key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Under these seeds every key is found.
+    pub seeds: Seeds,
+    /// Row of each key in the service memory, in the order of the keys given.
+    pub rows: Vec<usize>,
+    /// Sets of seeds that failed before.
+    pub attempts: u64,
+}
+
+/// Places distinct keys in two sub-tables of `services` rows, a power of two from 2 to 2^15.
+///
+/// None if no set of seeds places them: too many keys, or keys that collide under every multiplier.
+#[must_use]
+pub fn place(keys: &[Key], services: u32) -> Option<Placement> {
+    if keys.len() > services as usize {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..keys.len()).collect();
+    order.sort_by_key(|&index| keys[index]);
+    let words: Vec<_> = keys.iter().map(Key::words).collect();
+    (0..ATTEMPTS_MAX).find_map(|attempts| {
+        let seeds = seeds(attempts);
+        let rows = try_place(&words, &order, &seeds, services)?;
+        Some(Placement { seeds, rows, attempts })
+    })
+}
+
+/// Row of a key within sub-table `table`.
+pub(crate) fn row(words: &[u16; ServiceRow::KEY_WORDS], seeds: &Seeds, table: usize, services: u32) -> usize {
+    let products = words.iter().zip(&seeds[table]).map(|(word, seed)| word.wrapping_mul(*seed));
+    usize::from(products.fold(0, u16::wrapping_add) >> (16 - services.ilog2()))
+}
+
+fn try_place(
+    words: &[[u16; ServiceRow::KEY_WORDS]],
+    order: &[usize],
+    seeds: &Seeds,
+    services: u32,
+) -> Option<Vec<usize>> {
+    let mut holders: Vec<Option<usize>> = vec![None; services as usize * 2];
+    // A key that was evicted more often than there are keys goes round in a cycle.
+    let evictions_max = 2 * words.len() + 1;
+    for &first in order {
+        let (mut key, mut table) = (first, 0);
+        let mut evictions = 0;
+        loop {
+            let row = table * services as usize + row(&words[key], seeds, table, services);
+            let Some(evicted) = holders[row].replace(key) else { break };
+            if evictions == evictions_max {
+                return None;
+            }
+            evictions += 1;
+            key = evicted;
+            table = 1 - table;
+        }
+    }
+    let mut rows = vec![0; words.len()];
+    for (row, holder) in holders.iter().enumerate() {
+        if let Some(key) = holder {
+            rows[*key] = row;
+        }
+    }
+    Some(rows)
+}
+
+/// The seeds of an attempt: SipHash-2-4 of (attempt, sub-table, word), each a 64-bit little-endian number, key 0. Odd,
+/// so that multiplication loses nothing.
+fn seeds(attempt: u64) -> Seeds {
+    std::array::from_fn(|table| {
+        std::array::from_fn(|word| {
+            let message: Vec<u8> =
+                [attempt, table as u64, word as u64].into_iter().flat_map(u64::to_le_bytes).collect();
+            let hash = siphash24([0, 0], &message).to_le_bytes();
+            u16::from_le_bytes([hash[0], hash[1]]) | 1
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use maglane_spec::Geometry;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The lookup as the documentation of `ServiceRow` has it, written from that text alone: four probes, the first
+    /// row with an equal key wins. `memory` holds the keys by row.
+    fn look_up(memory: &[Option<Key>], seeds: &Seeds, services: u32, sought: &Key) -> Option<usize> {
+        let exact = (sought.port, sought.flags & !ServiceRow::FLAG_ALL_PORTS);
+        let all_ports = (0, sought.flags | ServiceRow::FLAG_ALL_PORTS);
+        for (port, flags) in [exact, all_ports] {
+            for (table, seeds) in seeds.iter().enumerate() {
+                let mut hash: u32 = 0;
+                for (word, seed) in seeds[..8].iter().enumerate() {
+                    let address = u32::from(sought.address[2 * word]) * 256 + u32::from(sought.address[2 * word + 1]);
+                    hash += u32::from(*seed) * address % 65_536;
+                }
+                let is_ipv6 = flags & ServiceRow::FLAG_IPV6 != 0;
+                let protocol = u32::from(sought.protocol) | if is_ipv6 { 0x100 } else { 0 };
+                hash += u32::from(seeds[8]) * u32::from(port) % 65_536;
+                hash += u32::from(seeds[9]) * protocol % 65_536;
+                // The high bits of 16: a division by 2^(16 - log2(services)).
+                let row = table * services as usize + (hash % 65_536 / (65_536 / services)) as usize;
+                let key = Key { port, flags, ..*sought };
+                if memory[row] == Some(key) {
+                    return Some(row);
+                }
+            }
+        }
+        None
+    }
+
+    fn key(seed: u64, index: u64) -> Key {
+        let bytes = siphash24([seed, 1], &index.to_le_bytes()).to_le_bytes();
+        let ipv6 = bytes[0] & 1 == 1;
+        let mut address = [0; 16];
+        // Neighbours, as services are: few networks, many hosts.
+        if ipv6 {
+            address[..5].copy_from_slice(&[0x20, 1, 0xd, 0xb8, bytes[1] & 3]);
+            address[14..].copy_from_slice(&bytes[2..4]);
+        } else {
+            address[..4].copy_from_slice(&[192, 0, bytes[1] & 3, bytes[2]]);
+        }
+        let port =
+            if bytes[4] < 32 { 0 } else { [53, 80, 443, u16::from(bytes[5]) * 256 + 1][usize::from(bytes[4] & 3)] };
+        let protocol = if bytes[6] & 1 == 1 { 6 } else { 17 };
+        let mut flags = ServiceRow::FLAG_VALID;
+        if ipv6 {
+            flags |= ServiceRow::FLAG_IPV6;
+        }
+        if port == 0 {
+            flags |= ServiceRow::FLAG_ALL_PORTS;
+        }
+        Key { address, port, protocol, flags }
+    }
+
+    fn distinct_keys(seed: u64, count: usize) -> Vec<Key> {
+        let mut seen = BTreeSet::new();
+        (0..).map(|index| key(seed, index)).filter(|key| seen.insert(*key)).take(count).collect()
+    }
+
+    fn memory(keys: &[Key], placement: &Placement, services: u32) -> Vec<Option<Key>> {
+        let mut memory = vec![None; services as usize * 2];
+        for (key, &row) in keys.iter().zip(&placement.rows) {
+            assert_eq!(memory[row].replace(*key), None, "one row, one key");
+        }
+        memory
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn full_capacity_is_found_and_nothing_else(seed: u64) {
+            for (_, geometry) in Geometry::PROFILES {
+                let services = geometry.services;
+                let keys = distinct_keys(seed, services as usize);
+                let placement = place(&keys, services).expect("a full table can be placed");
+                let memory = memory(&keys, &placement, services);
+                for (key, &row) in keys.iter().zip(&placement.rows) {
+                    // A service for all ports is sought by some port.
+                    let sought = if key.port == 0 {
+                        Key { port: 9_999, flags: key.flags & !ServiceRow::FLAG_ALL_PORTS, ..*key }
+                    } else {
+                        *key
+                    };
+                    prop_assert_eq!(look_up(&memory, &placement.seeds, services, &sought), Some(row));
+                }
+                for other in (1u64 << 32..).map(|index| key(seed, index)).take(200) {
+                    let known = keys.contains(&other);
+                    prop_assert!(known || other.port == 0 || look_up(&memory, &placement.seeds, services, &other)
+                        .is_none_or(|row| memory[row].is_some_and(|found| found.port == 0 && found.address == other.address)));
+                }
+            }
+        }
+
+        #[test]
+        fn order_does_not_matter(seed: u64) {
+            let keys = distinct_keys(seed, 64);
+            let placement = place(&keys, 64).unwrap();
+            let mut turned = keys.clone();
+            turned.reverse();
+            let again = place(&turned, 64).unwrap();
+            prop_assert_eq!(again.seeds, placement.seeds);
+            let rows: Vec<usize> = again.rows.into_iter().rev().collect();
+            prop_assert_eq!(rows, placement.rows);
+        }
+    }
+
+    #[test]
+    fn neighbouring_addresses_fill_every_profile() {
+        for (name, geometry) in Geometry::PROFILES {
+            let keys: Vec<Key> = (0..geometry.services)
+                .map(|index| {
+                    let mut address = [0; 16];
+                    let [_, _, high, low] = (index / 2).to_be_bytes();
+                    address[..4].copy_from_slice(&[192, 0, high, low]);
+                    Key { address, port: if index % 2 == 0 { 80 } else { 443 }, protocol: 6, flags: 1 }
+                })
+                .collect();
+            assert!(place(&keys, geometry.services).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn too_many_keys_have_no_place() {
+        assert_eq!(place(&distinct_keys(0, 17), 16), None);
+        assert!(place(&[], 16).is_some());
+    }
+
+    #[test]
+    fn seeds_are_odd_and_differ() {
+        assert!((0..100).all(|attempt| seeds(attempt).as_flattened().iter().all(|seed| seed % 2 == 1)));
+        assert_ne!(seeds(0), seeds(1));
+        assert_ne!(seeds(0)[0], seeds(0)[1]);
+    }
+}

@@ -1,0 +1,215 @@
+//! Goal: no frame of any content and any length from 1 to 65,535 bytes upsets the gateware, and it says of each what
+//! software says.
+//!
+//! Method: a seeded generator of mostly valid frames with one to three faults each, of every length class, back to
+//! back on both buses. The seed of a run is printed with a difference; `MAGLANE_FRAMES` sets how many frames.
+
+use maglane_hw::profile::Profile;
+use maglane_sim::Stimulus;
+use maglane_sim::lineup::Kind;
+use maglane_spec::Verdict;
+
+use crate::bench;
+
+/// Splitmix64, enough to make frames.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> usize {
+        usize::try_from(self.next() % bound).unwrap()
+    }
+
+    fn one_in(&mut self, cases: u64) -> bool {
+        self.next().is_multiple_of(cases)
+    }
+}
+
+/// Destinations of `examples/web.toml`, and strangers.
+const TARGETS: [([u8; 4], u8, u16); 9] = [
+    ([192, 0, 2, 10], 6, 80),
+    ([192, 0, 2, 10], 6, 443),
+    ([192, 0, 2, 10], 6, 8080),
+    ([192, 0, 2, 53], 17, 53),
+    ([192, 0, 2, 53], 6, 53),
+    ([192, 0, 2, 20], 17, 4000),
+    ([192, 0, 2, 20], 6, 4000),
+    ([192, 0, 2, 10], 17, 80),
+    ([198, 51, 100, 7], 6, 80),
+];
+
+fn frame(random: &mut Random) -> Vec<u8> {
+    let (address, mut protocol, port) = TARGETS[random.below(9)];
+    if random.one_in(12) {
+        protocol = [1, 2, 47, 58][random.below(4)];
+    }
+    let header = if protocol == 6 { 20 } else { 8 };
+    let payload = match random.below(10) {
+        0 => 0,
+        1..6 => random.below(120),
+        6..9 => random.below(1_500),
+        _ => random.below(9_700),
+    };
+    let total = 20 + header + payload;
+    let mut out = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+    if random.one_in(3) {
+        out.extend([0x81, 0x00, random.next().to_le_bytes()[0], 100]);
+    }
+    out.extend([8, 0]);
+    let start = out.len();
+    out.extend([0x45, random.next().to_le_bytes()[0]]);
+    out.extend(u16::try_from(total.min(65_535)).unwrap().to_be_bytes());
+    out.extend([1, 2, 0x40, 0, 64, protocol, 0, 0]);
+    out.extend([203, 0, 113, random.next().to_le_bytes()[0]]);
+    out.extend(address);
+    out.extend(u16::try_from(random.below(65_536)).unwrap().to_be_bytes());
+    out.extend(port.to_be_bytes());
+    out.extend([0; 8]);
+    out.extend([0x50, 0x10, 0, 0, 0, 0, 0, 0]);
+    out.truncate(start + 20 + header);
+    while out.len() < start + total {
+        out.extend(random.next().to_le_bytes());
+    }
+    out.truncate(start + total);
+    // Faults in the header before its checksum is made, so that they are found by the check that is meant for them.
+    if random.one_in(3) {
+        let at = start + [0, 2, 3, 6, 7, 9][random.below(6)];
+        out[at] ^= 1 << random.below(8);
+    }
+    let sum: u32 = out[start..start + 20].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let checksum = !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap();
+    out[start + 10..start + 12].copy_from_slice(&checksum.to_be_bytes());
+    // Faults anywhere among the headers; truncation; padding.
+    if random.one_in(4) {
+        let at = random.below(out.len().min(64) as u64);
+        out[at] ^= 1 << random.below(8);
+    }
+    if random.one_in(5) {
+        out.truncate(1 + random.below(out.len().min(80) as u64));
+    } else if random.one_in(4) {
+        out.resize(out.len() + random.below(90), 0xaa);
+    }
+    if random.one_in(600) {
+        out.resize(9_590 + random.below(20), 0x55);
+    }
+    if random.one_in(3_000) {
+        out.resize(1 + random.below(65_535), 0x55);
+    }
+    out
+}
+
+fn count(default: usize) -> usize {
+    std::env::var("MAGLANE_FRAMES").map_or(default, |text| text.parse().expect("MAGLANE_FRAMES is a number"))
+}
+
+fn run(profile: Profile, kind: Kind, seed: u64, frames: usize) -> Vec<bool> {
+    let mut random = Random(seed);
+    let frames: Vec<Vec<u8>> = (0..frames).map(|_| frame(&mut random)).collect();
+    let engines = bench::lineup(&[kind], profile, Stimulus::from_seed(seed));
+    let image = bench::example("web.toml");
+    match bench::crosscheck(engines, &image, &frames) {
+        Ok((_, counters)) => counters.verdicts.iter().map(|counter| counter.packets > 0).collect(),
+        Err(difference) => {
+            let number = usize::try_from(difference.frame.unwrap_or(1)).unwrap() - 1;
+            panic!("seed {seed}, {}: {difference}\n{:02x?}", profile.name(), &frames[number][..frames[number].len().min(90)])
+        }
+    }
+}
+
+#[test]
+fn hostile_frames_agree_in_verilog() {
+    let seen = run(Profile::Lab, Kind::Verilog, 101, count(40_000));
+    run(Profile::Lab64, Kind::Verilog, 102, count(40_000));
+    // The generator is worth something only if it reaches the checks.
+    for &verdict in Verdict::ALL {
+        let unreachable = [Verdict::PassBypass, Verdict::DropNoBackend, Verdict::PassUnsupported].contains(&verdict);
+        assert!(unreachable || seen[usize::from(verdict.code())], "{} was never reached", verdict.name());
+    }
+}
+
+#[test]
+fn hostile_frames_agree_in_the_simulation() {
+    run(Profile::Lab, Kind::Rtl, 103, count(1_500));
+    run(Profile::Lab64, Kind::Rtl, 104, count(1_500));
+}
+
+#[test]
+fn every_length_from_one_byte_up_agrees() {
+    // A forwardable header cut or padded to every length around the beats of both buses, then the long classes.
+    let mut base = frame(&mut Random(0));
+    while base.len() < 200 {
+        base.push(7);
+    }
+    let lengths = (1..200).chain([9_599, 9_600, 9_601, 16_384, 65_535]);
+    let frames: Vec<Vec<u8>> = lengths
+        .map(|length| {
+            let mut frame = base.clone();
+            frame.resize(length, 9);
+            frame
+        })
+        .collect();
+    for (profile, seed) in [(Profile::Lab, 1), (Profile::Lab64, 2), (Profile::Lab, 3), (Profile::Lab64, 4)] {
+        let engines = bench::lineup(&[Kind::Verilog], profile, Stimulus::from_seed(seed));
+        if let Err(difference) = bench::crosscheck(engines, &bench::example("web.toml"), &frames) {
+            panic!("{} seed {seed}: {difference}", profile.name());
+        }
+    }
+}
+
+#[test]
+fn hostile_table_rows_agree() {
+    // Rows no configuration makes: unknown codes, entries out of range, tiny and huge slices, services that point
+    // past the end of the lookup memory.
+    let image = bench::example("web.toml");
+    let mut random = Random(77);
+    let frames: Vec<Vec<u8>> = (0..3_000).map(|_| frame(&mut random)).collect();
+    let mut seen = [false; Verdict::CODES];
+    for round in 0..12 {
+        let mut hostile = image.clone();
+        for row in hostile.services.iter_mut().filter(|row| row.flags != 0) {
+            match random.below(6) {
+                0 => row.selection = random.next().to_le_bytes()[0],
+                1 => row.flags ^= 1 << random.below(8),
+                2 => row.lookup_base = random.next().to_le_bytes()[..3].try_into().unwrap(),
+                3 => row.table_size = u16::try_from(random.below(65_536)).unwrap().into(),
+                4 => row.id = u16::try_from(random.below(65_536)).unwrap().into(),
+                _ => {}
+            }
+        }
+        for row in &mut hostile.backends[..12] {
+            match random.below(5) {
+                0 => row.encapsulation = random.next().to_le_bytes()[0] % 4,
+                1 => row.mtu = u16::try_from(random.below(65_536)).unwrap().into(),
+                2 => row.address = random.next().to_le_bytes().repeat(2).try_into().unwrap(),
+                _ => {}
+            }
+        }
+        for _ in 0..2_000 {
+            let at = random.below(hostile.lookup.len() as u64);
+            hostile.lookup[at] = u16::try_from(random.below(65_536)).unwrap().into();
+        }
+        hostile.datapath.source_entropy_bits = random.next().to_le_bytes()[0] % 40;
+        hostile.datapath.flags = random.next().to_le_bytes()[0];
+        let profile = if round % 2 == 0 { Profile::Lab } else { Profile::Lab64 };
+        let engines = bench::lineup(&[Kind::Verilog], profile, Stimulus::SMOOTH);
+        match bench::crosscheck(engines, &hostile, &frames) {
+            Ok((_, counters)) => {
+                for (seen, counter) in seen.iter_mut().zip(&counters.verdicts) {
+                    *seen |= counter.packets > 0;
+                }
+            }
+            Err(difference) => panic!("round {round}, {}: {difference}", profile.name()),
+        }
+    }
+    for verdict in [Verdict::PassUnsupported, Verdict::DropNoBackend, Verdict::PassTooBig] {
+        assert!(seen[usize::from(verdict.code())], "{} was never reached", verdict.name());
+    }
+}

@@ -1,0 +1,11 @@
+//! Tests that cross rooms, in one binary; a module a subject.
+
+#![allow(missing_docs)]
+
+mod bench;
+mod captures;
+mod cycles;
+mod faults;
+mod hostile;
+mod katran;
+mod overrun;
