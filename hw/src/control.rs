@@ -111,7 +111,9 @@ impl Logic for Control {
         for i in 0..24 {
             self.word_reg[i].clock.next = self.clock.val();
             self.word_reg[i].d.next = self.word_reg[i].q.val();
-            if (self.enable.val() & (self.region.val() == self.region_datapath.val())) & (self.word_index.val() == i.to_bits()) {
+            if (self.enable.val() & (self.region.val() == self.region_datapath.val()))
+                & (self.word_index.val() == i.to_bits())
+            {
                 self.word_reg[i].d.next = self.data.val();
             }
         }

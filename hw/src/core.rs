@@ -271,8 +271,8 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
 
         // Receive: a frame starts while credits last, and then runs on.
         AxisS::<D, K, 16>::link(&mut self.s_axis, &mut self.skid.s_axis);
-        self.cleared.next = (self.verdict_counters.ready.val() & self.service_counters.ready.val())
-            & self.backend_counters.ready.val();
+        self.cleared.next =
+            (self.verdict_counters.ready.val() & self.service_counters.ready.val()) & self.backend_counters.ready.val();
         self.may_start.next = self.cleared.val() & (self.credit_reg.q.val() != 0);
         self.accept.next = !self.frame_data.full.val() & (self.inside_reg.q.val() | self.may_start.val());
         self.fire.next = self.skid.m_axis.tvalid.val() & self.accept.val();

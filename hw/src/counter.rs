@@ -83,8 +83,8 @@ impl<const A: usize> Logic for CounterHalf<A> {
         }
         self.low.next =
             bit_cast::<17, 16>(self.word.val().get_bits::<16>(0)) + bit_cast::<17, 16>(self.amount_reg.q.val());
-        self.high.next =
-            bit_cast::<17, 16>(self.word.val().get_bits::<16>(16)) + bit_cast::<17, 1>(self.low.val().get_bits::<1>(16));
+        self.high.next = bit_cast::<17, 16>(self.word.val().get_bits::<16>(16))
+            + bit_cast::<17, 1>(self.low.val().get_bits::<1>(16));
         self.sum.next = bit_cast::<32, 16>(self.low.val().get_bits::<16>(0))
             | (bit_cast::<32, 16>(self.high.val().get_bits::<16>(0)) << 16);
         self.sum_reg.d.next = self.sum.val();

@@ -11,17 +11,17 @@
 #![allow(clippy::useless_conversion)]
 
 pub mod axis;
-pub mod fifo;
-pub mod frame;
-pub mod ram;
-pub mod stage;
 pub mod control;
-pub mod verdict;
-pub mod emit;
-pub mod lint;
-pub mod profile;
 pub mod core;
 pub mod counter;
+pub mod emit;
+pub mod fifo;
+pub mod frame;
 pub mod host_queue;
-pub mod transmit;
+pub mod lint;
+pub mod profile;
+pub mod ram;
 pub mod siphash;
+pub mod stage;
+pub mod transmit;
+pub mod verdict;

@@ -229,8 +229,8 @@ impl<const D: usize, const K: usize> Logic for Transmit<D, K> {
         self.m_axis_host.tdata.next = self.out.val();
         self.m_axis_host.tkeep.next = self.keep.val();
         self.m_axis_host.tlast.next = self.last_out.val();
-        self.m_axis_host.tuser.next = bit_cast::<24, 16>(self.head.val().out_length)
-            | (bit_cast::<24, 5>(self.head.val().verdict) << 16);
+        self.m_axis_host.tuser.next =
+            bit_cast::<24, 16>(self.head.val().out_length) | (bit_cast::<24, 5>(self.head.val().verdict) << 16);
 
         // Step on.
         self.beat_pop.next = self.step.val() & !self.input_done.val();

@@ -59,9 +59,7 @@ impl Kind {
                 None => Box::new(Pipeline::new(setting.geometry)),
             },
             Self::Rtl => rtl::engine(profile()?, setting.stimulus, setting.fault),
-            Self::Verilog => {
-                Box::new(Verilog::start(profile()?, setting.stimulus, setting.fault, setting.traced)?)
-            }
+            Self::Verilog => Box::new(Verilog::start(profile()?, setting.stimulus, setting.fault, setting.traced)?),
         })
     }
 }

@@ -95,7 +95,20 @@ impl Recipe<'_> {
         fs::write(&harness, self.harness).map_err(failed(&harness))?;
         let output = Command::new("verilator")
             .current_dir(work.path())
-            .args(["--cc", "--exe", "--build", "-j", "2", "-O3", "--top-module", self.top, "-Mdir", "build", "-o", "model"])
+            .args([
+                "--cc",
+                "--exe",
+                "--build",
+                "-j",
+                "2",
+                "-O3",
+                "--top-module",
+                self.top,
+                "-Mdir",
+                "build",
+                "-o",
+                "model",
+            ])
             .args(QUIET)
             .args(self.flags())
             .args([&harness, &source])

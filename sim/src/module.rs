@@ -5,7 +5,6 @@
 //! a Verilator build costs seconds whatever it holds.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -78,7 +77,8 @@ pub fn record<B: Block>(
     let mut block = Box::new(make());
     block.connect_all();
     let mut random = Inputs(Random::new(name.bytes().fold(7, |hash, byte| hash.wrapping_mul(31) + u64::from(byte))));
-    let mut recording = Recording { name: name.to_owned(), verilog, inputs: vec![], outputs: vec![], vectors: String::new() };
+    let mut recording =
+        Recording { name: name.to_owned(), verilog, inputs: vec![], outputs: vec![], vectors: String::new() };
     for index in 0..CLOCKS {
         stimulate(&mut block, index, &mut random);
         clock(&mut block).next = Clock { clk: false };
@@ -167,7 +167,8 @@ fn binary(literal: &VerilogLiteral, width: usize) -> String {
 /// # Errors
 /// When Verilator is missing or refuses the testbench.
 pub fn replay(recordings: &[Recording]) -> Result<Vec<String>, ModelError> {
-    let folder = tempfile::tempdir().map_err(|source| ModelError::Cache { path: "the temporary folder".into(), source })?;
+    let folder =
+        tempfile::tempdir().map_err(|source| ModelError::Cache { path: "the temporary folder".into(), source })?;
     let cache = |path: &Path| {
         let path = path.to_owned();
         move |source| ModelError::Cache { path, source }
@@ -179,7 +180,8 @@ pub fn replay(recordings: &[Recording]) -> Result<Vec<String>, ModelError> {
             if let Some(start) = module.find("module ") {
                 // Flip-flops of a width are equal everywhere and named alike.
                 let text = &module[start..];
-                modules.insert(text["module ".len()..].split('(').next().unwrap_or_default().to_owned(), text.to_owned());
+                modules
+                    .insert(text["module ".len()..].split('(').next().unwrap_or_default().to_owned(), text.to_owned());
             }
         }
         let path = folder.path().join(format!("{}.vec", recording.name));
@@ -192,7 +194,20 @@ pub fn replay(recordings: &[Recording]) -> Result<Vec<String>, ModelError> {
     fs::write(&source, text).map_err(cache(&source))?;
     let output = Command::new("verilator")
         .current_dir(folder.path())
-        .args(["--binary", "-j", "2", "-O1", "-CFLAGS", "-O0", "--top-module", "bench", "-Mdir", "build", "-o", "bench"])
+        .args([
+            "--binary",
+            "-j",
+            "2",
+            "-O1",
+            "-CFLAGS",
+            "-O0",
+            "--top-module",
+            "bench",
+            "-Mdir",
+            "build",
+            "-o",
+            "bench",
+        ])
         .args(QUIET)
         .args(["-Wno-STMTDLY", "-Wno-INITIALDLY", "bench.v"])
         .output()
@@ -202,7 +217,8 @@ pub fn replay(recordings: &[Recording]) -> Result<Vec<String>, ModelError> {
     }
     let run = Command::new(folder.path().join("build/bench")).output().map_err(ModelError::Missing)?;
     let said = String::from_utf8_lossy(&run.stdout).into_owned();
-    let mut differences: Vec<String> = said.lines().filter(|line| line.starts_with("DIFFERENT")).map(str::to_owned).collect();
+    let mut differences: Vec<String> =
+        said.lines().filter(|line| line.starts_with("DIFFERENT")).map(str::to_owned).collect();
     for recording in recordings {
         // A block whose process never came to its end has not been compared.
         if !said.lines().any(|line| line == format!("DONE {}", recording.name)) {
@@ -219,42 +235,41 @@ impl Recording {
         let width = |ports: &[Port]| ports.iter().map(|port| port.width).sum::<usize>();
         let (inputs, outputs) = (width(&self.inputs), width(&self.outputs));
         let mut text = format!(
-            "  reg {name}_clock; reg [{}:0] {name}_vec [0:{}]; reg [{}:0] {name}_in; reg [{}:0] {name}_want; integer {name}_i;\n",
+            "  reg {name}_clock;\n  reg [{}:0] {name}_vec [0:{}];\n  reg [{}:0] {name}_in;\n  reg [{}:0] {name}_want;\n",
             inputs + outputs - 1,
             CLOCKS - 1,
             inputs - 1,
             outputs - 1,
         );
-        text += &format!("  {name} {name}_dut(.clock({name}_clock)");
+        text += &format!("  integer {name}_i;\n  {name} {name}_dut(.clock({name}_clock)");
         let mut high = inputs;
         for port in &self.inputs {
-            let _infallible = write!(text, ", .{}({name}_in[{}:{}])", port.name, high - 1, high - port.width);
+            text += &format!(", .{}({name}_in[{}:{}])", port.name, high - 1, high - port.width);
             high -= port.width;
         }
         let mut wires = String::new();
         for port in &self.outputs {
-            let _infallible = writeln!(wires, "  wire [{}:0] {name}_{};", port.width - 1, port.name);
-            let _infallible = write!(text, ", .{0}({name}_{0})", port.name);
+            wires += &format!("  wire [{}:0] {name}_{};\n", port.width - 1, port.name);
+            text += &format!(", .{0}({name}_{0})", port.name);
         }
-        text += ");\n";
-        text += &wires;
-        let _infallible = write!(
-            text,
-            "  initial begin\n    $readmemb(\"{}\", {name}_vec);\n    {name}_clock = 0;\n    for ({name}_i = 0; {name}_i < {CLOCKS}; {name}_i = {name}_i + 1) begin\n      {{{name}_in, {name}_want}} = {name}_vec[{name}_i];\n      #1;\n",
-            vectors.display()
+        text += &format!(");\n{wires}  initial begin\n    $readmemb(\"{}\", {name}_vec);\n", vectors.display());
+        text += &format!(
+            "    {name}_clock = 0;\n    for ({name}_i = 0; {name}_i < {CLOCKS}; {name}_i = {name}_i + 1) begin\n"
         );
+        text += &format!("      {{{name}_in, {name}_want}} = {name}_vec[{name}_i];\n      #1;\n");
         let mut high = outputs;
         for port in &self.outputs {
-            let _infallible = write!(
-                text,
-                "      if ({name}_{0} !== {name}_want[{1}:{2}]) begin $display(\"DIFFERENT {name}.{0} in clock %0d: rust-hdl %h, Verilog %h\", {name}_i, {name}_want[{1}:{2}], {name}_{0}); {name}_i = {CLOCKS}; end\n",
-                port.name,
-                high - 1,
-                high - port.width
-            );
+            let want = format!("{name}_want[{}:{}]", high - 1, high - port.width);
+            let port_name = &port.name;
+            text += &format!("      if ({name}_{port_name} !== {want}) begin\n");
+            text +=
+                &format!("        $display(\"DIFFERENT {name}.{port_name} in clock %0d: rust-hdl %h, Verilog %h\",\n");
+            text +=
+                &format!("          {name}_i, {want}, {name}_{port_name});\n        {name}_i = {CLOCKS};\n      end\n");
             high -= port.width;
         }
-        text += &format!("      {name}_clock = 1; #1; {name}_clock = 0;\n    end\n    $display(\"DONE {name}\");\n  end\n");
+        text +=
+            &format!("      {name}_clock = 1; #1; {name}_clock = 0;\n    end\n    $display(\"DONE {name}\");\n  end\n");
         text
     }
 }

@@ -56,7 +56,8 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         }
         core.connect_all();
         let random = Random::new(stimulus.seed);
-        let mut rtl = Self { core, geometry: profile.geometry(), stimulus, random, clocks: 0, run_clocks: 0, waveform: None };
+        let mut rtl =
+            Self { core, geometry: profile.geometry(), stimulus, random, clocks: 0, run_clocks: 0, waveform: None };
         rtl.reset();
         rtl
     }
@@ -278,14 +279,14 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         let mut set = |region: u32, entries: u32| -> Vec<PacketsBytes> {
             (0..entries)
                 .map(|entry| {
-                    let base = region << window::REGION_SHIFT | entry * window::COUNTER_WORDS;
+                    let base = (region << window::REGION_SHIFT) | (entry * window::COUNTER_WORDS);
                     let mut word = |index: u32| u64::from(self.read(base + index));
                     PacketsBytes { packets: word(0) | word(1) << 32, bytes: word(2) | word(3) << 32 }
                 })
                 .collect()
         };
         Ok(Counters {
-            verdicts: set(window::COUNTER_VERDICT, Verdict::CODES as u32),
+            verdicts: set(window::COUNTER_VERDICT, window::COUNTER_VERDICT_ENTRIES),
             services: set(window::COUNTER_SERVICE, geometry.services),
             backends: set(window::COUNTER_BACKEND, geometry.backends),
         })
@@ -296,7 +297,8 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
     }
 
     fn record_waveform(&mut self, path: &Path) -> Result<bool, EngineError> {
-        let file = File::create(path).map_err(|error| self.stuck(format!("cannot write {}: {error}", path.display())))?;
+        let file =
+            File::create(path).map_err(|error| self.stuck(format!("cannot write {}: {error}", path.display())))?;
         let probe = write_vcd_header(BufWriter::new(file), self.core.as_ref());
         self.waveform = Some(write_vcd_dump(probe, self.core.as_ref()));
         Ok(true)
@@ -322,16 +324,12 @@ fn bits_of<const D: usize>(bytes: &[u8]) -> Bits<D> {
     num_bigint::BigUint::from_bytes_le(bytes).into()
 }
 
+/// Bit by bit: the conversion to a big integer costs a hundred times as much.
 fn bytes_of<const D: usize>(bits: Bits<D>) -> Vec<u8> {
-    let mut bytes = num_bigint::BigUint::from(bits).to_bytes_le();
-    bytes.resize(D / 8, 0);
-    bytes
+    let byte = |lane: usize| (0..8).fold(0, |byte, bit| byte | u8::from(bits.get_bit(8 * lane + bit)) << bit);
+    (0..D / 8).map(byte).collect()
 }
 
 fn ones<const K: usize>(count: usize) -> Bits<K> {
-    let mut bits = Bits::<K>::default();
-    for lane in 0..count {
-        bits = bits.replace_bit(lane, true);
-    }
-    bits
+    if count == 0 { Bits::<K>::default() } else { Bits::<K>::mask() >> (K - count) as u64 }
 }

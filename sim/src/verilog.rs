@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use maglane_hw::emit;
 use maglane_hw::profile::Profile;
 use maglane_spec::counter::PacketsBytes;
-use maglane_spec::{Geometry, Stage, TableImage, Verdict, window};
+use maglane_spec::{Geometry, Stage, TableImage, window};
 use maglane_sw::engine::{Counters, Engine, EngineError, Frame, Outcome};
 
 use crate::Stimulus;
@@ -31,18 +31,10 @@ impl Verilog {
     ///
     /// # Errors
     /// When Verilator is missing or fails.
-    pub fn start(
-        profile: Profile,
-        stimulus: Stimulus,
-        fault: Option<Stage>,
-        traced: bool,
-    ) -> Result<Self, ModelError> {
+    pub fn start(profile: Profile, stimulus: Stimulus, fault: Option<Stage>, traced: bool) -> Result<Self, ModelError> {
         let program = with_recipe(profile, fault, traced, |recipe| recipe.build())?;
-        let mut child = Command::new(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(ModelError::Missing)?;
+        let mut child =
+            Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(ModelError::Missing)?;
         let to = child.stdin.take().map(BufWriter::new);
         let from = BufReader::new(child.stdout.take().expect("the pipe was asked for"));
         Ok(Self { child, to, from, geometry: profile.geometry(), stimulus, clocks: 0 })
@@ -164,7 +156,7 @@ impl Engine for Verilog {
 
     fn counters(&mut self) -> Result<Counters, EngineError> {
         let sets = [
-            (window::COUNTER_VERDICT, Verdict::CODES as u32),
+            (window::COUNTER_VERDICT, window::COUNTER_VERDICT_ENTRIES),
             (window::COUNTER_SERVICE, self.geometry.services),
             (window::COUNTER_BACKEND, self.geometry.backends),
         ];

@@ -3,6 +3,8 @@
 //! Method: random input, biased so that queues fill and drain, addresses repeat and keys match; one Verilator build
 //! replays all blocks. The whole core is compared by the engines of the cross-check.
 
+#![allow(clippy::unwrap_used)]
+
 use maglane_hw::axis::Skid;
 use maglane_hw::control::{Control, Settings};
 use maglane_hw::counter::{CounterHalf, CounterSet};
@@ -68,10 +70,15 @@ fn a_block_whose_verilog_differs_is_named() {
             self.equal.next = (self.a.val() + 1) == self.b.val();
         }
     }
-    let recording = record("wrapping", Wrapping::default, |b| &mut b.clock, |b, _, r| {
-        b.a.next = r.bits();
-        b.b.next = r.bits();
-    });
+    let recording = record(
+        "wrapping",
+        Wrapping::default,
+        |b| &mut b.clock,
+        |b, _, r| {
+            b.a.next = r.bits();
+            b.b.next = r.bits();
+        },
+    );
     match replay(&[recording]) {
         Ok(differences) => {
             assert_eq!(differences.len(), 1);
@@ -89,66 +96,96 @@ fn skipped(what: &str) {
 }
 
 fn skid<const D: usize, const K: usize>(name: &str) -> Recording {
-    record(name, Skid::<D, K, 16>::default, |b| &mut b.clock, |b, clock, r| {
-        b.reset.next = clock < 2;
-        b.s_axis.tdata.next = r.wide();
-        b.s_axis.tkeep.next = r.bits();
-        b.s_axis.tlast.next = r.chance(4);
-        b.s_axis.tuser.next = r.bits();
-        b.s_axis.tvalid.next = r.chance(10);
-        b.m_axis.tready.next = r.chance(9);
-    })
+    record(
+        name,
+        Skid::<D, K, 16>::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            b.reset.next = clock < 2;
+            b.s_axis.tdata.next = r.wide();
+            b.s_axis.tkeep.next = r.bits();
+            b.s_axis.tlast.next = r.chance(4);
+            b.s_axis.tuser.next = r.bits();
+            b.s_axis.tvalid.next = r.chance(10);
+            b.m_axis.tready.next = r.chance(9);
+        },
+    )
 }
 
 fn ram() -> Recording {
-    record("ram", Ram::<Bits<32>, 4>::default, |b| &mut b.clock, |b, _, r| {
-        b.raddr.next = r.bits();
-        b.waddr.next = r.bits();
-        b.wdata.next = r.bits();
-        b.we.next = r.chance(8);
-    })
+    record(
+        "ram",
+        Ram::<Bits<32>, 4>::default,
+        |b| &mut b.clock,
+        |b, _, r| {
+            b.raddr.next = r.bits();
+            b.waddr.next = r.bits();
+            b.wdata.next = r.bits();
+            b.we.next = r.chance(8);
+        },
+    )
 }
 
 fn row_ram() -> Recording {
-    record("row_ram", RowRam::<3>::default, |b| &mut b.clock, |b, _, r| {
-        b.raddr.next = r.bits();
-        b.waddr.next = r.bits();
-        b.wword.next = r.bits();
-        b.wdata.next = r.bits();
-        b.we.next = r.chance(12);
-    })
+    record(
+        "row_ram",
+        RowRam::<3>::default,
+        |b| &mut b.clock,
+        |b, _, r| {
+            b.raddr.next = r.bits();
+            b.waddr.next = r.bits();
+            b.wword.next = r.bits();
+            b.wdata.next = r.bits();
+            b.we.next = r.chance(12);
+        },
+    )
 }
 
 fn fifo() -> Recording {
-    record("fifo", Fifo::<Bits<32>, 3>::default, |b| &mut b.clock, |b, clock, r| {
-        // Phases of mostly pushing and mostly popping, so that both ends are reached.
-        let filling = clock / 40 % 2 == 0;
-        b.reset.next = clock < 2 || r.below(400) == 0;
-        b.din.next = r.bits();
-        b.push.next = r.chance(if filling { 13 } else { 4 });
-        b.pop.next = r.chance(if filling { 4 } else { 13 });
-    })
+    record(
+        "fifo",
+        Fifo::<Bits<32>, 3>::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            // Phases of mostly pushing and mostly popping, so that both ends are reached.
+            let filling = clock / 40 % 2 == 0;
+            b.reset.next = clock < 2 || r.below(400) == 0;
+            b.din.next = r.bits();
+            b.push.next = r.chance(if filling { 13 } else { 4 });
+            b.pop.next = r.chance(if filling { 4 } else { 13 });
+        },
+    )
 }
 
 fn counter_half() -> Recording {
-    record("counter_half", CounterHalf::<2>::default, |b| &mut b.clock, |b, clock, r| {
-        b.reset.next = clock < 2;
-        b.add.next = clock > 10 && r.chance(12);
-        b.index.next = r.bits();
-        b.amount.next = 0xffff_u64.into();
-        b.read_index.next = r.bits();
-    })
+    record(
+        "counter_half",
+        CounterHalf::<2>::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            b.reset.next = clock < 2;
+            b.add.next = clock > 10 && r.chance(12);
+            b.index.next = r.bits();
+            b.amount.next = 0xffff_u64.into();
+            b.read_index.next = r.bits();
+        },
+    )
 }
 
 fn counter_set() -> Recording {
-    record("counter_set", CounterSet::<3>::default, |b| &mut b.clock, |b, clock, r| {
-        b.reset.next = clock < 2;
-        b.add.next = clock > 16 && r.chance(10);
-        b.index.next = r.bits();
-        b.length.next = r.bits();
-        b.read_index.next = r.bits();
-        b.read_word.next = r.bits();
-    })
+    record(
+        "counter_set",
+        CounterSet::<3>::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            b.reset.next = clock < 2;
+            b.add.next = clock > 16 && r.chance(10);
+            b.index.next = r.bits();
+            b.length.next = r.bits();
+            b.read_index.next = r.bits();
+            b.read_word.next = r.bits();
+        },
+    )
 }
 
 fn sip_state(r: &mut Inputs) -> SipState {
@@ -195,12 +232,17 @@ fn settings(r: &mut Inputs) -> Settings {
 }
 
 fn control() -> Recording {
-    record("control", Control::default, |b| &mut b.clock, |b, clock, r| {
-        b.reset.next = clock < 2;
-        b.address.next = (r.below(3) << 28 | r.below(26)).into();
-        b.data.next = r.bits();
-        b.enable.next = r.chance(12);
-    })
+    record(
+        "control",
+        Control::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            b.reset.next = clock < 2;
+            b.address.next = (r.below(3) << 28 | r.below(26)).into();
+            b.data.next = r.bits();
+            b.enable.next = r.chance(12);
+        },
+    )
 }
 
 /// A frame start that mostly gets far: tag or none, IPv4, plausible lengths, with a fault now and then.
@@ -240,28 +282,33 @@ fn parse<const D: usize>(name: &str) -> Recording {
     let mut beat = 0;
     let mut beats = 1;
     let mut length = 0;
-    record(name, Parse::<D>::default, |b| &mut b.clock, move |b, clock, r| {
-        b.reset.next = clock < 2;
-        if clock == 0 {
-            b.settings.next = settings(r);
-        }
-        let fire = clock > 3 && r.chance(13);
-        b.fire.next = fire;
-        if fire {
-            if beat == 0 {
-                frame = header(r);
-                length = if r.chance(1) { 9_590 + r.below(20) } else { 1 + r.below(130) };
-                // The stage does not count the beats of a long frame: four stand for many.
-                beats = usize::try_from(length).unwrap().div_ceil(D / 8).min(4);
+    record(
+        name,
+        Parse::<D>::default,
+        |b| &mut b.clock,
+        move |b, clock, r| {
+            b.reset.next = clock < 2;
+            if clock == 0 {
+                b.settings.next = settings(r);
             }
-            let start = beat * D / 8;
-            let lanes: Vec<u8> = (0..D / 8).map(|lane| frame.get(start + lane).copied().unwrap_or(0xee)).collect();
-            b.data.next = num_bigint::BigUint::from_bytes_le(&lanes).into();
-            b.length.next = length.into();
-            b.last.next = beat + 1 == beats;
-            beat = (beat + 1) % beats;
-        }
-    })
+            let fire = clock > 3 && r.chance(13);
+            b.fire.next = fire;
+            if fire {
+                if beat == 0 {
+                    frame = header(r);
+                    length = if r.chance(1) { 9_590 + r.below(20) } else { 1 + r.below(130) };
+                    // The stage does not count the beats of a long frame: four stand for many.
+                    beats = usize::try_from(length).unwrap().div_ceil(D / 8).min(4);
+                }
+                let start = beat * D / 8;
+                let lanes: Vec<u8> = (0..D / 8).map(|lane| frame.get(start + lane).copied().unwrap_or(0xee)).collect();
+                b.data.next = num_bigint::BigUint::from_bytes_le(&lanes).into();
+                b.length.next = length.into();
+                b.last.next = beat + 1 == beats;
+                beat = (beat + 1) % beats;
+            }
+        },
+    )
 }
 
 fn parsed(r: &mut Inputs) -> Parsed {
@@ -280,26 +327,32 @@ fn parsed(r: &mut Inputs) -> Parsed {
 }
 
 fn classify() -> Recording {
-    record("classify", Classify::<2>::default, |b| &mut b.clock, |b, clock, r| {
-        b.reset.next = clock < 2;
-        if clock == 0 {
-            b.settings.next = settings(r);
-        }
-        // Rows change all the time; few enough keys that many frames match.
-        let word = r.below(8);
-        b.write_enable.next = r.chance(14);
-        b.write_address.next = (2 << 28 | r.below(8) << 3 | word).into();
-        let port = r.below(4) << 8;
-        let flags = 1 | r.below(2) << 1 | r.below(2) << 3;
-        b.write_data.next = match word {
-            0 => (r.below(4) << 24).into(),
-            1..4 => 0_u64.into(),
-            4 => (flags << 24 | if r.chance(8) { 6 } else { 17 } << 16 | if flags & 8 == 0 { port } else { 0 }).into(),
-            _ => r.bits(),
-        };
-        b.s_valid.next = r.chance(12);
-        b.s_frame.next = parsed(r);
-    })
+    record(
+        "classify",
+        Classify::<2>::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            b.reset.next = clock < 2;
+            if clock == 0 {
+                b.settings.next = settings(r);
+            }
+            // Rows change all the time; few enough keys that many frames match.
+            let word = r.below(8);
+            b.write_enable.next = r.chance(14);
+            b.write_address.next = (2 << 28 | r.below(8) << 3 | word).into();
+            let port = r.below(4) << 8;
+            let flags = 1 | r.below(2) << 1 | r.below(2) << 3;
+            b.write_data.next = match word {
+                0 => (r.below(4) << 24).into(),
+                1..4 => 0_u64.into(),
+                4 => (flags << 24 | if r.chance(8) { 6 } else { 17 } << 16 | if flags & 8 == 0 { port } else { 0 })
+                    .into(),
+                _ => r.bits(),
+            };
+            b.s_valid.next = r.chance(12);
+            b.s_frame.next = parsed(r);
+        },
+    )
 }
 
 fn classified(r: &mut Inputs) -> Classified {
@@ -319,109 +372,134 @@ fn classified(r: &mut Inputs) -> Classified {
 }
 
 fn flow_hash() -> Recording {
-    record("flow_hash", FlowHash::default, |b| &mut b.clock, |b, clock, r| {
-        b.reset.next = clock < 2;
-        if clock == 0 {
-            b.settings.next = settings(r);
-        }
-        // Half the rate at most: in the core, credits keep the queues from running over.
-        b.s_valid.next = r.chance(7);
-        b.s_frame.next = classified(r);
-    })
+    record(
+        "flow_hash",
+        FlowHash::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            b.reset.next = clock < 2;
+            if clock == 0 {
+                b.settings.next = settings(r);
+            }
+            // Half the rate at most: in the core, credits keep the queues from running over.
+            b.s_valid.next = r.chance(7);
+            b.s_frame.next = classified(r);
+        },
+    )
 }
 
 fn select() -> Recording {
-    record("select", Select::<6, 5>::default, |b| &mut b.clock, |b, clock, r| {
-        b.reset.next = clock < 2;
-        b.write_enable.next = r.chance(12);
-        b.write_address.next = ((3 + r.below(2)) << 28 | r.below(256)).into();
-        b.write_data.next = if r.chance(3) { 0xffff_ffff_u64.into() } else { r.bits() };
-        b.s_valid.next = r.chance(12);
-        b.s_frame.next = classified(r);
-        b.hash_low.next = r.bits();
-        b.hash_high.next = r.bits();
-        b.choice.next = r.bits();
-    })
+    record(
+        "select",
+        Select::<6, 5>::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            b.reset.next = clock < 2;
+            b.write_enable.next = r.chance(12);
+            b.write_address.next = ((3 + r.below(2)) << 28 | r.below(256)).into();
+            b.write_data.next = if r.chance(3) { 0xffff_ffff_u64.into() } else { r.bits() };
+            b.s_valid.next = r.chance(12);
+            b.s_frame.next = classified(r);
+            b.hash_low.next = r.bits();
+            b.hash_high.next = r.bits();
+            b.choice.next = r.bits();
+        },
+    )
 }
 
 fn rewrite() -> Recording {
-    record("rewrite", Rewrite::default, |b| &mut b.clock, |b, clock, r| {
-        b.reset.next = clock < 2;
-        if clock % 100 == 0 {
-            b.settings.next = settings(r);
-        }
-        b.s_valid.next = r.chance(12);
-        b.s_frame.next = Selected {
-            verdict: if r.chance(13) { 0_u64.into() } else { r.bits() },
-            length: r.bits(),
-            tagged: r.chance(8),
-            tci: r.bits(),
-            dscp_ecn: r.bits(),
-            total_length: r.below(1600).into(),
-            service: r.bits(),
-            gre_keyed: r.chance(8),
-            gre_key: r.bits(),
-            hash_low: r.bits(),
-            hash_high: r.bits(),
-            backend: r.bits(),
-        };
-        b.s_row.next = Row {
-            w0: r.bits(),
-            w1: r.bits(),
-            w2: r.bits(),
-            w3: r.bits(),
-            w4: r.bits(),
-            w5: ((1200 + r.below(600)) << 16 | r.below(1 << 16)).into(),
-            w6: (if r.chance(14) { 1 } else { r.below(4) } << 16).into(),
-            w7: r.bits(),
-        };
-    })
+    record(
+        "rewrite",
+        Rewrite::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            b.reset.next = clock < 2;
+            if clock % 100 == 0 {
+                b.settings.next = settings(r);
+            }
+            b.s_valid.next = r.chance(12);
+            b.s_frame.next = Selected {
+                verdict: if r.chance(13) { 0_u64.into() } else { r.bits() },
+                length: r.bits(),
+                tagged: r.chance(8),
+                tci: r.bits(),
+                dscp_ecn: r.bits(),
+                total_length: r.below(1600).into(),
+                service: r.bits(),
+                gre_keyed: r.chance(8),
+                gre_key: r.bits(),
+                hash_low: r.bits(),
+                hash_high: r.bits(),
+                backend: r.bits(),
+            };
+            b.s_row.next = Row {
+                w0: r.bits(),
+                w1: r.bits(),
+                w2: r.bits(),
+                w3: r.bits(),
+                w4: r.bits(),
+                w5: ((1200 + r.below(600)) << 16 | r.below(1 << 16)).into(),
+                w6: (if r.chance(14) { 1 } else { r.below(4) } << 16).into(),
+                w7: r.bits(),
+            };
+        },
+    )
 }
 
 fn transmit<const D: usize, const K: usize>(name: &str) -> Recording {
-    record(name, Transmit::<D, K>::default, |b| &mut b.clock, |b, clock, r| {
-        b.reset.next = clock < 2;
-        let forward = r.chance(9);
-        let length = 1 + r.below(200);
-        b.s_valid.next = r.chance(3);
-        b.s_egress.next = Egress {
-            verdict: if forward { 0_u64.into() } else { (1 + r.below(24)).into() },
-            length: length.into(),
-            out_length: if forward { 78 + length } else { length * r.below(2) }.into(),
-            service: r.bits(),
-            backend: r.bits(),
-            hash_low: r.bits(),
-            hash_high: r.bits(),
-            tagged: r.chance(8),
-            keyed: r.chance(8),
-            prefix: r.wide(),
-        };
-        b.beat_data.next = r.wide();
-        b.beat_last.next = r.chance(6);
-        b.beat_valid.next = r.chance(12);
-        b.m_axis_wire.tready.next = r.chance(12);
-        b.m_axis_host.tready.next = r.chance(12);
-    })
+    record(
+        name,
+        Transmit::<D, K>::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            b.reset.next = clock < 2;
+            let forward = r.chance(9);
+            let length = 1 + r.below(200);
+            b.s_valid.next = r.chance(3);
+            b.s_egress.next = Egress {
+                verdict: if forward { 0_u64.into() } else { (1 + r.below(24)).into() },
+                length: length.into(),
+                out_length: if forward { 78 + length } else { length * r.below(2) }.into(),
+                service: r.bits(),
+                backend: r.bits(),
+                hash_low: r.bits(),
+                hash_high: r.bits(),
+                tagged: r.chance(8),
+                keyed: r.chance(8),
+                prefix: r.wide(),
+            };
+            b.beat_data.next = r.wide();
+            b.beat_last.next = r.chance(6);
+            b.beat_valid.next = r.chance(12);
+            b.m_axis_wire.tready.next = r.chance(12);
+            b.m_axis_host.tready.next = r.chance(12);
+        },
+    )
 }
 
 fn host_queue<const D: usize, const K: usize>(name: &str) -> Recording {
     let mut left = 0;
     let mut length = 0;
-    record(name, HostQueue::<D, K, 4>::default, |b| &mut b.clock, move |b, clock, r| {
-        b.reset.next = clock < 2;
-        // Phases in which the host does not drain: frames are lost whole.
-        b.m_axis.tready.next = r.chance(if clock / 200 % 2 == 0 { 13 } else { 2 });
-        let valid = clock > 2 && r.chance(10);
-        b.s_axis.tvalid.next = valid;
-        b.s_axis.tdata.next = r.wide();
-        if valid {
-            if left == 0 {
-                length = 1 + r.below(300);
-                left = usize::try_from(length).unwrap().div_ceil(K);
+    record(
+        name,
+        HostQueue::<D, K, 4>::default,
+        |b| &mut b.clock,
+        move |b, clock, r| {
+            b.reset.next = clock < 2;
+            // Phases in which the host does not drain: frames are lost whole.
+            b.m_axis.tready.next = r.chance(if clock / 200 % 2 == 0 { 13 } else { 2 });
+            let valid = clock > 2 && r.chance(10);
+            b.s_axis.tvalid.next = valid;
+            b.s_axis.tdata.next = r.wide();
+            if valid {
+                if left == 0 {
+                    length = 1 + r.below(300);
+                    left = usize::try_from(length).unwrap().div_ceil(K);
+                }
+                left -= 1;
+                b.s_axis.tlast.next = left == 0;
+                b.s_axis.tuser.next = (length | 5 << 16).into();
             }
-            left -= 1;
-            b.s_axis.tlast.next = left == 0;
-            b.s_axis.tuser.next = (length | 5 << 16).into();
-        }
-    })
+        },
+    )
 }

@@ -5,12 +5,7 @@
 //! table fills use SipHash-2-4.
 
 /// Initial state words, XORed with k0, k1, k0, k1 ("somepseudorandomlygeneratedbytes").
-pub const INIT: [u64; 4] = [
-    0x736f_6d65_7073_6575,
-    0x646f_7261_6e64_6f6d,
-    0x6c79_6765_6e65_7261,
-    0x7465_6462_7974_6573,
-];
+pub const INIT: [u64; 4] = [0x736f_6d65_7073_6575, 0x646f_7261_6e64_6f6d, 0x6c79_6765_6e65_7261, 0x7465_6462_7974_6573];
 
 /// XORed into v2 before finalisation.
 pub const FINAL: u64 = 0xff;

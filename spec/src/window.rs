@@ -23,6 +23,8 @@ pub const CONTROL_SERVE: u32 = 1;
 
 /// Counters per verdict code (read port).
 pub const COUNTER_VERDICT: u32 = 0;
+/// Entries of [`COUNTER_VERDICT`].
+pub const COUNTER_VERDICT_ENTRIES: u32 = 32;
 /// Counters per service id (read port).
 pub const COUNTER_SERVICE: u32 = 1;
 /// Counters per backend id (read port).
@@ -32,3 +34,5 @@ pub const COUNTER_OVERRUN_HOST: u32 = 3;
 
 /// Words of an entry of a counter set: packets low, packets high, bytes low, bytes high.
 pub const COUNTER_WORDS: u32 = 4;
+
+const _: () = assert!(COUNTER_VERDICT_ENTRIES as usize == crate::Verdict::CODES);

@@ -1,8 +1,8 @@
 //! From the configuration to lookup tables to the memories' bytes.
 //!
 //! The way is one: [`Config::parse`] reads a file and checks it, [`Config::image`] builds the tables as the hardware
-//! holds them, [`TableFile`] carries them with the names of what is in them. This crate knows nothing of packets, and of cards only the geometry. Its unit of work is one
-//! configuration.
+//! holds them, [`TableFile`] carries them with the names of what is in them. This crate knows nothing of
+//! packets, and of cards only the geometry. Its unit of work is one configuration.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]

@@ -13,24 +13,24 @@ use maglane_sw::io::capture::Capture;
 use maglane_table::Config;
 
 /// The repository's root.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// Tables of one of the examples.
-pub fn example(name: &str) -> TableImage {
+pub(crate) fn example(name: &str) -> TableImage {
     let path = root().join("examples").join(name);
     let text = std::fs::read_to_string(&path).unwrap();
     Config::parse(name, &text).unwrap().image().unwrap()
 }
 
 /// Tables of a configuration text.
-pub fn tables(text: &str) -> TableImage {
+pub(crate) fn tables(text: &str) -> TableImage {
     Config::parse("test", text).unwrap().image().unwrap()
 }
 
 /// All committed captures.
-pub fn captures() -> Vec<PathBuf> {
+pub(crate) fn captures() -> Vec<PathBuf> {
     let folder = root().join("tests/captures");
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
@@ -43,29 +43,29 @@ pub fn captures() -> Vec<PathBuf> {
 }
 
 /// The frames of a capture.
-pub fn frames(path: &Path) -> Vec<Vec<u8>> {
+pub(crate) fn frames(path: &Path) -> Vec<Vec<u8>> {
     let capture = Capture::open(path).unwrap();
     capture.frames().map(|frame| frame.unwrap().bytes.to_vec()).collect()
 }
 
 /// Frames as engines take them.
-pub fn views(frames: &[Vec<u8>]) -> Vec<Frame<'_>> {
+pub(crate) fn views(frames: &[Vec<u8>]) -> Vec<Frame<'_>> {
     frames.iter().map(|bytes| Frame { time_ns: 0, bytes }).collect()
 }
 
 /// Says what was not tested; where nothing may be skipped, that is a failure.
-pub fn skipped(what: &str) {
+pub(crate) fn skipped(what: &str) {
     assert!(std::env::var_os("MAGLANE_NO_SKIP").is_none(), "nothing may be skipped here: {what}");
     println!("skipped: {what}");
 }
 
 /// Starts an engine.
-pub fn start(kind: Kind, profile: Profile, stimulus: Stimulus, fault: Option<Stage>) -> Box<dyn Engine> {
+pub(crate) fn start(kind: Kind, profile: Profile, stimulus: Stimulus, fault: Option<Stage>) -> Box<dyn Engine> {
     kind.start(&Setting { geometry: profile.geometry(), stimulus, fault, traced: false }).unwrap()
 }
 
 /// Software, and the engines of `kinds` that this machine has.
-pub fn lineup(kinds: &[Kind], profile: Profile, stimulus: Stimulus) -> Vec<Box<dyn Engine>> {
+pub(crate) fn lineup(kinds: &[Kind], profile: Profile, stimulus: Stimulus) -> Vec<Box<dyn Engine>> {
     let mut engines = vec![start(Kind::Software, profile, stimulus, None)];
     for &kind in kinds {
         match kind.missing() {
@@ -77,7 +77,7 @@ pub fn lineup(kinds: &[Kind], profile: Profile, stimulus: Stimulus) -> Vec<Box<d
 }
 
 /// Runs frames through engines in lockstep, counters included.
-pub fn crosscheck(
+pub(crate) fn crosscheck(
     engines: Vec<Box<dyn Engine>>,
     image: &TableImage,
     frames: &[Vec<u8>],

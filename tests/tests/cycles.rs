@@ -1,1 +1,92 @@
-//! stub
+//! Goal: the gateware keeps its rates and its latency; the figures are those of the README.
+//!
+//! Method: cycles are counted in the simulated core, so they are exact and the same everywhere. A rate is the
+//! difference between a long and a short run, which leaves the pipeline's fill out.
+
+use maglane_hw::profile::Profile;
+use maglane_sim::Stimulus;
+use maglane_sim::lineup::Kind;
+use maglane_spec::Verdict;
+
+use crate::bench;
+
+/// A frame of 60 bytes to a service of `examples/web.toml`, or to nobody.
+fn minimum_frame(to_service: bool) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+    frame.extend([
+        0x45,
+        0,
+        0,
+        46,
+        0,
+        1,
+        0x40,
+        0,
+        64,
+        17,
+        0,
+        0,
+        203,
+        0,
+        113,
+        9,
+        192,
+        0,
+        2,
+        if to_service { 20 } else { 99 },
+    ]);
+    let sum: u32 = frame[14..34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let checksum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+    frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+    frame.extend([0x12, 0x34, 0x0f, 0xa0, 0, 26, 0, 0]);
+    frame.resize(60, 0);
+    frame
+}
+
+fn clocks(profile: Profile, frame: &[u8], count: usize, verdict: Verdict) -> u64 {
+    let kind = if Kind::Verilog.missing().is_none() { Kind::Verilog } else { Kind::Rtl };
+    let mut engine = bench::start(kind, profile, Stimulus::SMOOTH, None);
+    engine.load(&bench::example("web.toml")).unwrap();
+    let frames = vec![frame.to_vec(); count];
+    let outcomes = engine.process(&bench::views(&frames)).unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.verdict == verdict), "{:?}", outcomes[0].verdict);
+    engine.clocks().unwrap()
+}
+
+fn clocks_a_frame(profile: Profile, frame: &[u8], verdict: Verdict) -> f64 {
+    let (short, long) = (200, 700);
+    let extra = clocks(profile, frame, long, verdict) - clocks(profile, frame, short, verdict);
+    f64::from(u32::try_from(extra).unwrap()) / 500.0
+}
+
+/// Clocks from the first beat in to the first beat out: a run of one frame lasts until its last beat is out.
+fn latency(profile: Profile, frame: &[u8]) -> u64 {
+    let beats_out = (frame.len() as u64 + 24).div_ceil(u64::from(profile.geometry().bus_bytes));
+    clocks(profile, frame, 1, Verdict::Forward) - beats_out
+}
+
+#[test]
+fn cycles_of_minimum_frames() {
+    let frame = minimum_frame(true);
+    let stranger = minimum_frame(false);
+    let mut arp = stranger.clone();
+    arp[12..14].copy_from_slice(&[8, 6]);
+    let measured: Vec<(f64, f64, f64, u64)> = [Profile::Lab, Profile::Lab64]
+        .into_iter()
+        .map(|profile| {
+            (
+                clocks_a_frame(profile, &frame, Verdict::Forward),
+                clocks_a_frame(profile, &stranger, Verdict::PassNoService),
+                clocks_a_frame(profile, &arp, Verdict::PassNotIp),
+                latency(profile, &frame),
+            )
+        })
+        .collect();
+    println!("bus 32, 64: clocks a forwarded, unknown, ARP frame of 60 bytes, latency in clocks: {measured:?}");
+    // 60 bytes become 84: three beats of 32 bytes, two of 64. What is passed takes as long as it came.
+    assert!((measured[0].0 - 3.0).abs() < 0.01 && (measured[1].0 - 2.0).abs() < 0.01, "{measured:?}");
+    for (passed, beats) in [(measured[0].1, 2.0), (measured[0].2, 2.0), (measured[1].1, 1.0), (measured[1].2, 1.0)] {
+        assert!((passed - beats).abs() < 0.02, "{measured:?}");
+    }
+    assert!(measured.iter().all(|figures| figures.3 <= 96), "{measured:?}");
+}

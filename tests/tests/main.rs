@@ -1,6 +1,6 @@
 //! Tests that cross rooms, in one binary; a module a subject.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod bench;
 mod captures;
@@ -8,4 +8,3 @@ mod cycles;
 mod faults;
 mod hostile;
 mod katran;
-mod overrun;

@@ -1,2 +1,83 @@
-//! Under construction.
-fn main() {}
+//! Steps of the checks that a reviewer would run: `cargo run -p xtask -- ci`, or one step by its name.
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+mod tidy;
+
+/// A named step: a command line, or a check of this program's own.
+enum Step {
+    Run(&'static str, &'static [&'static str]),
+    Check(&'static str, fn() -> Result<(), String>),
+}
+
+/// Cheap steps first: what fails often should fail soon.
+const STEPS: &[Step] = &[
+    Step::Run("format", &["cargo", "fmt", "--all", "--check"]),
+    Step::Check("tidy", tidy::check),
+    Step::Run("clippy", &["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    Step::Run("no-lab", &["cargo", "build", "--locked", "--no-default-features", "-p", "maglane"]),
+    Step::Run(
+        "verilog",
+        &[
+            "cargo",
+            "run",
+            "--locked",
+            "--quiet",
+            "--bin",
+            "maglane",
+            "--",
+            "rtl",
+            "emit",
+            "--profile",
+            "sume",
+            "--profile",
+            "alveo",
+            "--out",
+            "hw/verilog",
+            "--check",
+        ],
+    ),
+    Step::Run("rtl-lint", &["cargo", "run", "--locked", "--quiet", "--bin", "maglane", "--", "rtl", "lint"]),
+    Step::Run("captures", &["sh", "tests/captures/check.sh"]),
+    Step::Run("tests", &["cargo", "test", "--locked", "--workspace", "--features", "maglane-sw/fault"]),
+    Step::Run("docs", &["cargo", "doc", "--locked", "--no-deps", "--workspace"]),
+    Step::Run("verify", &["cargo", "run", "--locked", "--quiet", "--bin", "maglane", "--", "verify"]),
+];
+
+fn main() -> ExitCode {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let name = |step: &Step| match step {
+        Step::Run(name, _) | Step::Check(name, _) => *name,
+    };
+    let known: Vec<&str> = STEPS.iter().map(name).collect();
+    if wanted.is_empty() || wanted.iter().any(|wanted| wanted != "ci" && !known.contains(&wanted.as_str())) {
+        eprintln!("usage: cargo run -p xtask -- ci | {}", known.join(" | "));
+        return ExitCode::from(2);
+    }
+    let all = wanted.iter().any(|wanted| wanted == "ci");
+    for step in STEPS.iter().filter(|step| all || wanted.iter().any(|wanted| wanted == name(step))) {
+        let start = Instant::now();
+        println!("== {}", name(step));
+        let result = match step {
+            Step::Run(_, words) => run(words),
+            Step::Check(_, check) => check(),
+        };
+        if let Err(message) = result {
+            eprintln!("== {} failed: {message}", name(step));
+            return ExitCode::FAILURE;
+        }
+        println!("== {} passed in {:.0} s", name(step), start.elapsed().as_secs_f64());
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(words: &[&str]) -> Result<(), String> {
+    let (program, arguments) = words.split_first().ok_or("an empty command")?;
+    let status = Command::new(program)
+        .args(arguments)
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .status()
+        .map_err(|error| format!("{program}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}`: {status}", words.join(" "))) }
+}

@@ -34,9 +34,9 @@ pub struct Products {
 /// Sums of the service hash of one sub-table.
 #[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
 pub struct Hashes {
-    all_ports: Bits<16>,
-    port: Bits<16>,
-    exact: Bits<16>,
+    all_ports: Bits<32>,
+    port: Bits<32>,
+    exact: Bits<32>,
 }
 
 /// Which probe found its key.
@@ -86,8 +86,7 @@ pub struct Classify<const A: usize> {
     destination: Signal<Local, Bits<32>>,
     ports: Signal<Local, Bits<32>>,
     seeds: [Signal<Local, Bits<32>>; 4],
-    product: [Signal<Local, Bits<32>>; 8],
-    sum: [Signal<Local, Bits<16>>; 2],
+    total: [Signal<Local, Bits<32>>; 4],
     address: [Signal<Local, Bits<16>>; 4],
     rows: [Signal<Local, Row>; 4],
     same: [Signal<Local, Bit>; 4],
@@ -152,8 +151,7 @@ impl<const A: usize> Default for Classify<A> {
             destination: Default::default(),
             ports: Default::default(),
             seeds: std::array::from_fn(|_| Default::default()),
-            product: std::array::from_fn(|_| Default::default()),
-            sum: std::array::from_fn(|_| Default::default()),
+            total: std::array::from_fn(|_| Default::default()),
             address: std::array::from_fn(|_| Default::default()),
             rows: std::array::from_fn(|_| Default::default()),
             same: std::array::from_fn(|_| Default::default()),
@@ -236,7 +234,8 @@ impl<const A: usize> Logic for Classify<A> {
         }
 
         // Table port: word 8 r + w of the region is word w of row r; sub-table 1 follows sub-table 0.
-        self.write_hit.next = self.write_enable.val() & (self.write_address.val().get_bits::<4>(28) == self.region.val());
+        self.write_hit.next =
+            self.write_enable.val() & (self.write_address.val().get_bits::<4>(28) == self.region.val());
         self.exact0.wword.next = self.write_address.val().get_bits::<3>(0);
         self.exact1.wword.next = self.write_address.val().get_bits::<3>(0);
         self.all0.wword.next = self.write_address.val().get_bits::<3>(0);
@@ -280,37 +279,34 @@ impl<const A: usize> Logic for Classify<A> {
         self.products0_reg[1].d.next = self.products0_reg[0].q.val();
         self.products1_reg[1].d.next = self.products1_reg[0].q.val();
 
-        // Sums modulo 2^16: only the low halves of the products count.
-        self.product[0].next = self.products0_reg[1].q.val().address0;
-        self.product[1].next = self.products0_reg[1].q.val().address1;
-        self.product[2].next = self.products0_reg[1].q.val().port;
-        self.product[3].next = self.products0_reg[1].q.val().protocol;
-        self.product[4].next = self.products1_reg[1].q.val().address0;
-        self.product[5].next = self.products1_reg[1].q.val().address1;
-        self.product[6].next = self.products1_reg[1].q.val().port;
-        self.product[7].next = self.products1_reg[1].q.val().protocol;
-        self.sum[0].next = self.product[0].val().get_bits::<16>(0) + self.product[1].val().get_bits::<16>(0);
-        self.sum[1].next = self.product[4].val().get_bits::<16>(0) + self.product[5].val().get_bits::<16>(0);
-        self.hashes0_reg[0].d.next.all_ports = self.sum[0].val();
-        self.hashes0_reg[0].d.next.port = self.product[2].val().get_bits::<16>(0);
-        self.hashes0_reg[0].d.next.exact = self.product[3].val().get_bits::<16>(0);
-        self.hashes1_reg[0].d.next.all_ports = self.sum[1].val();
-        self.hashes1_reg[0].d.next.port = self.product[6].val().get_bits::<16>(0);
-        self.hashes1_reg[0].d.next.exact = self.product[7].val().get_bits::<16>(0);
+        // Sums modulo 2^32.
+        self.hashes0_reg[0].d.next.all_ports =
+            self.products0_reg[1].q.val().address0 + self.products0_reg[1].q.val().address1;
+        self.hashes0_reg[0].d.next.port = self.products0_reg[1].q.val().port;
+        self.hashes0_reg[0].d.next.exact = self.products0_reg[1].q.val().protocol;
+        self.hashes1_reg[0].d.next.all_ports =
+            self.products1_reg[1].q.val().address0 + self.products1_reg[1].q.val().address1;
+        self.hashes1_reg[0].d.next.port = self.products1_reg[1].q.val().port;
+        self.hashes1_reg[0].d.next.exact = self.products1_reg[1].q.val().protocol;
         for i in 1..3 {
             self.hashes0_reg[i].d.next = self.hashes0_reg[i - 1].q.val();
             self.hashes1_reg[i].d.next = self.hashes1_reg[i - 1].q.val();
         }
-        self.hashes0_reg[1].d.next.all_ports = self.hashes0_reg[0].q.val().all_ports + self.hashes0_reg[0].q.val().exact;
-        self.hashes1_reg[1].d.next.all_ports = self.hashes1_reg[0].q.val().all_ports + self.hashes1_reg[0].q.val().exact;
+        self.hashes0_reg[1].d.next.all_ports =
+            self.hashes0_reg[0].q.val().all_ports + self.hashes0_reg[0].q.val().exact;
+        self.hashes1_reg[1].d.next.all_ports =
+            self.hashes1_reg[0].q.val().all_ports + self.hashes1_reg[0].q.val().exact;
         self.hashes0_reg[2].d.next.exact = self.hashes0_reg[1].q.val().all_ports + self.hashes0_reg[1].q.val().port;
         self.hashes1_reg[2].d.next.exact = self.hashes1_reg[1].q.val().all_ports + self.hashes1_reg[1].q.val().port;
 
-        // Probes: the high bits of the sum are the row.
-        self.address[0].next = self.hashes0_reg[2].q.val().exact;
-        self.address[1].next = self.hashes1_reg[2].q.val().exact;
-        self.address[2].next = self.hashes0_reg[2].q.val().all_ports;
-        self.address[3].next = self.hashes1_reg[2].q.val().all_ports;
+        // Probes: the sum folded into 16 bits, of which the high ones are the row.
+        self.total[0].next = self.hashes0_reg[2].q.val().exact;
+        self.total[1].next = self.hashes1_reg[2].q.val().exact;
+        self.total[2].next = self.hashes0_reg[2].q.val().all_ports;
+        self.total[3].next = self.hashes1_reg[2].q.val().all_ports;
+        for i in 0..4 {
+            self.address[i].next = self.total[i].val().get_bits::<16>(0) ^ self.total[i].val().get_bits::<16>(16);
+        }
         self.exact0.raddr.next = self.address[0].val().get_bits::<A>(self.shift.val().index());
         self.exact1.raddr.next = self.address[1].val().get_bits::<A>(self.shift.val().index());
         self.all0.raddr.next = self.address[2].val().get_bits::<A>(self.shift.val().index());

@@ -144,17 +144,7 @@ impl FlowHash {
 impl Logic for FlowHash {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(
-            self,
-            clock,
-            second_slot_reg,
-            affinity_reg,
-            message_reg,
-            issue_reg,
-            init_reg,
-            merge_reg,
-            final_reg
-        );
+        dff_setup!(self, clock, second_slot_reg, affinity_reg, message_reg, issue_reg, init_reg, merge_reg, final_reg);
         clock!(self, clock, queue, waiting);
         for i in 0..5 {
             self.first[i].clock.next = self.clock.val();
@@ -242,8 +232,7 @@ impl Logic for FlowHash {
         self.block0_low_reg[0].d.next = self.message_reg.q.val().source;
         self.block0_high_reg[0].d.next = self.message_reg.q.val().destination;
         self.block1_low_reg[0].d.next = self.message_reg.q.val().ports;
-        self.block1_high_reg[0].d.next =
-            bit_cast::<32, 8>(self.message_reg.q.val().protocol) | self.length_byte.val();
+        self.block1_high_reg[0].d.next = bit_cast::<32, 8>(self.message_reg.q.val().protocol) | self.length_byte.val();
 
         // Round of block 0; then block 0 into word 0 and block 1 into word 3.
         self.first[0].s_state.next = self.init_reg.q.val();
@@ -282,12 +271,18 @@ impl Logic for FlowHash {
             self.second[i].s_state.next = self.first[i].m_state.val();
         }
         self.state4.next = self.second[4].m_state.val();
-        self.lane[0].next = (self.state4.val().v0a ^ self.state4.val().v1a) ^ (self.state4.val().v2a ^ self.state4.val().v3a);
-        self.lane[1].next = (self.state4.val().v0b ^ self.state4.val().v1b) ^ (self.state4.val().v2b ^ self.state4.val().v3b);
-        self.lane[2].next = (self.state4.val().v0c ^ self.state4.val().v1c) ^ (self.state4.val().v2c ^ self.state4.val().v3c);
-        self.lane[3].next = (self.state4.val().v0d ^ self.state4.val().v1d) ^ (self.state4.val().v2d ^ self.state4.val().v3d);
-        self.hash_low_reg[0].d.next = bit_cast::<32, 16>(self.lane[0].val()) | (bit_cast::<32, 16>(self.lane[1].val()) << 16);
-        self.hash_high_reg[0].d.next = bit_cast::<32, 16>(self.lane[2].val()) | (bit_cast::<32, 16>(self.lane[3].val()) << 16);
+        self.lane[0].next =
+            (self.state4.val().v0a ^ self.state4.val().v1a) ^ (self.state4.val().v2a ^ self.state4.val().v3a);
+        self.lane[1].next =
+            (self.state4.val().v0b ^ self.state4.val().v1b) ^ (self.state4.val().v2b ^ self.state4.val().v3b);
+        self.lane[2].next =
+            (self.state4.val().v0c ^ self.state4.val().v1c) ^ (self.state4.val().v2c ^ self.state4.val().v3c);
+        self.lane[3].next =
+            (self.state4.val().v0d ^ self.state4.val().v1d) ^ (self.state4.val().v2d ^ self.state4.val().v3d);
+        self.hash_low_reg[0].d.next =
+            bit_cast::<32, 16>(self.lane[0].val()) | (bit_cast::<32, 16>(self.lane[1].val()) << 16);
+        self.hash_high_reg[0].d.next =
+            bit_cast::<32, 16>(self.lane[2].val()) | (bit_cast::<32, 16>(self.lane[3].val()) << 16);
         self.hash_low_reg[1].d.next = self.hash_low_reg[0].q.val();
         self.hash_high_reg[1].d.next = self.hash_high_reg[0].q.val();
 

@@ -2,9 +2,9 @@
 //!
 //! Latency from the window's last beat: nine clocks. One frame a clock.
 
+use maglane_spec::Verdict;
 use maglane_spec::limit::FRAME_LEN_MAX;
 use maglane_spec::wire::{ethernet, ipv4, transport};
-use maglane_spec::Verdict;
 use rust_hdl::prelude::*;
 
 use crate::control::Settings;
@@ -294,8 +294,8 @@ impl<const D: usize> Logic for Parse<D> {
         self.fields_reg[0].d.next.l4_length = 0.into();
         self.checks_reg[0].d.next.too_long = self.side_reg.q.val().length > self.frame_len_max.val();
         self.checks_reg[0].d.next.bypass = !self.side_reg.q.val().serve;
-        self.checks_reg[0].d.next.short = (self.side_reg.q.val().length < 14)
-            | (self.side_reg.q.val().tagged & (self.side_reg.q.val().length < 18));
+        self.checks_reg[0].d.next.short =
+            (self.side_reg.q.val().length < 14) | (self.side_reg.q.val().tagged & (self.side_reg.q.val().length < 18));
         self.checks_reg[0].d.next.other_mac = self.settings.val().check_mac & !self.side_reg.q.val().mac_equal;
         self.checks_reg[0].d.next.not_ip = self.side_reg.q.val().ethertype != self.ethertype_ipv4.val();
         self.checks_reg[0].d.next.truncated = self.side_reg.q.val().left < 20;
@@ -328,12 +328,11 @@ impl<const D: usize> Logic for Parse<D> {
         }
         self.fields_reg[1].d.next = self.fields_reg[0].q.val();
         self.header_bytes.next = bit_cast::<16, 4>(self.fields_reg[0].q.val().ihl) << 2;
-        self.checks_reg[1].d.next.header_length = (self.fields_reg[0].q.val().ihl < 5)
-            | (self.header_bytes.val() > self.parsed_reg[0].q.val().total_length);
+        self.checks_reg[1].d.next.header_length =
+            (self.fields_reg[0].q.val().ihl < 5) | (self.header_bytes.val() > self.parsed_reg[0].q.val().total_length);
         self.checks_reg[1].d.next.length = self.parsed_reg[0].q.val().total_length > self.fields_reg[0].q.val().left;
-        self.checks_reg[1].d.next.protocol = !(self.fields_reg[0].q.val().is_tcp
-            | self.fields_reg[0].q.val().is_udp
-            | self.checks_reg[0].q.val().icmp);
+        self.checks_reg[1].d.next.protocol =
+            !(self.fields_reg[0].q.val().is_tcp | self.fields_reg[0].q.val().is_udp | self.checks_reg[0].q.val().icmp);
         self.fields_reg[1].d.next.l4_length = self.parsed_reg[0].q.val().total_length - 20;
         self.sums_reg[1].d.next.a = self.sums_reg[0].q.val().a + self.sums_reg[0].q.val().b;
         self.sums_reg[1].d.next.c = self.sums_reg[0].q.val().c + self.sums_reg[0].q.val().d;
@@ -351,8 +350,7 @@ impl<const D: usize> Logic for Parse<D> {
         self.sum.next = self.sums_reg[3].q.val().a;
         // Ten words sum to less than 2^20: one fold leaves at most 0x10008, and a second fold of what has carried is
         // far from 0xFFFF. So the sum is right when the first fold says 0xFFFF.
-        self.sums_reg[4].d.next.a =
-            (self.sum.val() & 0xFFFF) + bit_cast::<20, 4>(self.sum.val().get_bits::<4>(16));
+        self.sums_reg[4].d.next.a = (self.sum.val() & 0xFFFF) + bit_cast::<20, 4>(self.sum.val().get_bits::<4>(16));
         self.checks_reg[5].d.next.checksum = self.sums_reg[4].q.val().a != 0xFFFF;
 
         // Verdict, in the order of the contract.

@@ -2,9 +2,9 @@
 //!
 //! Latency: six clocks. One frame a clock.
 
+use maglane_spec::Verdict;
 use maglane_spec::row::BackendRow;
 use maglane_spec::wire::{ethernet, gre, ipv4};
-use maglane_spec::Verdict;
 use rust_hdl::prelude::*;
 
 use crate::control::Settings;
@@ -205,8 +205,8 @@ impl Default for Rewrite {
             egress: Default::default(),
             total_out_lanes: Default::default(),
             prefix_length: Default::default(),
-            added_plain: Constant::new(ADDED_PLAIN.into()),
-            added_keyed: Constant::new((ADDED_PLAIN + gre::KEY_LEN as u64).into()),
+            added_plain: Constant::new((ADDED_PLAIN as u64).into()),
+            added_keyed: Constant::new(((ADDED_PLAIN + gre::KEY_LEN) as u64).into()),
             ethernet_length: Constant::new((ethernet::HEADER_LEN as u64).into()),
             ethernet_tagged_length: Constant::new(((ethernet::HEADER_LEN + ethernet::TAG_LEN) as u64).into()),
             encapsulation_gre_ipv4: Constant::new(u64::from(BackendRow::ENCAPSULATION_GRE_IPV4).into()),
@@ -224,13 +224,13 @@ impl Default for Rewrite {
 }
 
 /// Bytes that the outer headers add without a key.
-const ADDED_PLAIN: u64 = (ipv4::HEADER_LEN + gre::HEADER_LEN) as u64;
+const ADDED_PLAIN: usize = ipv4::HEADER_LEN + gre::HEADER_LEN;
 
 // The slices of a row follow its layout; a change there must stop the build here.
 const _: () = {
     assert!(BackendRow::ADDRESS_OFFSET == 0 && BackendRow::NEXT_HOP_MAC_OFFSET == 16);
     assert!(BackendRow::MTU_OFFSET == 22 && BackendRow::ENCAPSULATION_OFFSET == 26);
-    assert!(PREFIX_BITS == 8 * (ethernet::HEADER_LEN + ethernet::TAG_LEN + ADDED_PLAIN as usize + gre::KEY_LEN));
+    assert!(PREFIX_BITS == 8 * (ethernet::HEADER_LEN + ethernet::TAG_LEN + ADDED_PLAIN + gre::KEY_LEN));
 };
 
 impl Rewrite {
@@ -300,8 +300,8 @@ impl Logic for Rewrite {
             self.frame_reg[1].d.next.verdict = self.pass_too_big.val();
         }
         self.total_lanes.next = (self.total_reg[0].q.val() << 8) | (self.total_reg[0].q.val() >> 8);
-        self.first_word.next = bit_cast::<16, 8>(self.version_ihl.val())
-            | (bit_cast::<16, 8>(self.frame_reg[0].q.val().dscp_ecn) << 8);
+        self.first_word.next =
+            bit_cast::<16, 8>(self.version_ihl.val()) | (bit_cast::<16, 8>(self.frame_reg[0].q.val().dscp_ecn) << 8);
         self.ttl_word.next =
             bit_cast::<16, 8>(self.settings.val().ttl) | (bit_cast::<16, 8>(self.protocol_gre.val()) << 8);
         self.sums_reg[0].d.next.a =

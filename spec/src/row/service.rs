@@ -12,9 +12,11 @@ use crate::endian::{U16Be, U16Le, U32Be, U32Le};
 /// # Shape
 /// Services are found by cuckoo hashing. The key is ten 16-bit words in native order: the eight words of the
 /// address (IPv4 in the first two, then zeros), the port (0 for all ports), and `protocol | 0x100` for IPv6. Its row
-/// in sub-table t = 0, 1 is `hash >> (16 - log2(services))` with `hash` the sum of `seed[t][i] * word[i]`, modulo
-/// 2^16, over i = 0..9: multiply-shift hashing. The probes are exact port in sub-table 0, exact in 1, all ports in 0,
-/// all ports in 1; the first row whose key fields and key flags are equal is the match.
+/// in sub-table t = 0, 1 is `fold >> (16 - log2(services))`, where `sum` is the sum of `seed[t][i] * word[i]` modulo
+/// 2^32 over i = 0..9, and `fold` its upper half XORed with its lower half: multiply-shift hashing, folded because
+/// words whose low bits are all zero would leave the lower half empty, and small words the upper. The probes are exact
+/// port in sub-table 0, exact in 1, all ports in 0, all ports in 1; the first row whose key fields and key flags are
+/// equal is the match.
 ///
 /// # Source
 /// Pagh and Rodler, "Cuckoo hashing", 2004; Dietzfelbinger et al., "A reliable randomized algorithm for the

@@ -49,8 +49,9 @@ pub fn classify<'a>(image: &'a TableImage, parsed: &Parsed) -> Result<&'a Servic
 fn probe<'a>(image: &'a TableImage, key: &Key, sub_table: usize) -> Option<&'a ServiceRow> {
     let services = image.geometry.services;
     // The high bits of the hash are the good ones: shift, do not mask.
-    let hash = u32::from(key.hash(image, sub_table));
-    let index = (hash >> (16 - services.ilog2())) as usize;
+    let sum = key.hash(image, sub_table);
+    let fold = (sum >> 16) ^ (sum & 0xffff);
+    let index = (fold >> (16 - services.ilog2())) as usize;
     let row = &image.services[sub_table * services as usize + index];
     key.matches(row).then_some(row)
 }
@@ -72,9 +73,11 @@ impl Key {
         words
     }
 
-    fn hash(&self, image: &TableImage, sub_table: usize) -> u16 {
+    fn hash(&self, image: &TableImage, sub_table: usize) -> u32 {
         let seeds = &image.datapath.service_seed[sub_table];
-        self.words().iter().zip(seeds).fold(0, |sum, (word, seed)| sum.wrapping_add(word.wrapping_mul(seed.value())))
+        let products =
+            self.words().into_iter().zip(seeds).map(|(word, seed)| u32::from(word) * u32::from(seed.value()));
+        products.fold(0, u32::wrapping_add)
     }
 
     fn matches(&self, row: &ServiceRow) -> bool {
@@ -204,7 +207,7 @@ mod tests {
     proptest! {
         /// The row as the documentation of the service row spells it, in numbers too wide to wrap.
         #[test]
-        fn row_is_the_high_bits_of_the_sum(
+        fn row_is_the_high_bits_of_the_folded_sum(
             seeds: [[u16; 10]; 2], address: [u8; 4], port: u16, tcp: bool, sub_table in 0_usize..2,
             log2_services in 2_u32..=10,
         ) {
@@ -216,7 +219,8 @@ mod tests {
             let [a, b, c, d] = address.map(u64::from);
             let words = [a * 256 + b, c * 256 + d, 0, 0, 0, 0, 0, 0, u64::from(port), u64::from(protocol)];
             let sum: u64 = words.iter().zip(seeds[sub_table]).map(|(word, seed)| word * u64::from(seed)).sum();
-            let row = (sum % 65_536) / (65_536 >> log2_services);
+            let fold = (sum / 65_536 % 65_536) ^ (sum % 65_536);
+            let row = fold / (65_536 >> log2_services);
             let index = sub_table * services as usize + usize::try_from(row).unwrap();
             image.services[index] = ServiceRow {
                 address: ipv4_in_16(address),

@@ -315,7 +315,8 @@ fn services_differ_by_address_port_or_protocol() {
 fn custom_geometries() {
     let custom = |bus: u32, services: u32| {
         format!(
-            "{DATAPATH}[geometry]\nbus_bytes = {bus}\nservices = {services}\nbackends = 16\nlookup_entries = 262144\nflow_sets = 16\n{SERVICE}"
+            "{DATAPATH}[geometry]\nbus_bytes = {bus}\nservices = {services}\nbackends = 16\n\
+             lookup_entries = 262144\nflow_sets = 16\n{SERVICE}"
         )
     };
     let geometry = parse(&custom(64, 8)).unwrap().geometry();

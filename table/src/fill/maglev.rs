@@ -212,7 +212,8 @@ fn narrow(value: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    //! Tables of others, fed with their permutations and orders of turns; the closed form against the definition; balance and disruption at full size.
+    //! Tables of others, fed with their permutations and orders of turns; the closed form against the definition;
+    //! balance and disruption at full size.
 
     use proptest::prelude::*;
 

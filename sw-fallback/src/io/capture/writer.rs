@@ -21,6 +21,7 @@ pub struct CaptureWriter {
     file: BufWriter<NamedTempFile>,
     target: PathBuf,
     packets: u64,
+    torn: bool,
 }
 
 impl CaptureWriter {
@@ -37,8 +38,13 @@ impl CaptureWriter {
     /// # Errors
     /// When it cannot be written, is longer than 65,535 bytes, or its seconds do not fit the format's 32 bits.
     pub fn write(&mut self, frame: &Frame<'_>) -> Result<(), CaptureError> {
-        self.packets += 1;
-        self.write_packet(frame).map_err(|fault| error(&self.target, Some(self.packets), fault))
+        let packet = self.packets + 1;
+        let written = self.write_packet(frame);
+        // After a failed write the file may end in the middle of a packet: it must never get its name.
+        self.torn |= matches!(written, Err(CaptureFault::Io { .. }));
+        written.map_err(|fault| error(&self.target, Some(packet), fault))?;
+        self.packets = packet;
+        Ok(())
     }
 
     /// Completes the capture and gives it its name; returns how many frames it has.
@@ -46,7 +52,11 @@ impl CaptureWriter {
     /// # Errors
     /// When the rest cannot be written or the file cannot be renamed. Nothing is left behind.
     pub fn finish(self) -> Result<u64, CaptureError> {
-        let Self { file, target, packets } = self;
+        let Self { file, target, packets, torn } = self;
+        if torn {
+            let cause = io::Error::other("an earlier frame could not be written");
+            return Err(error(&target, None, io_fault("complete")(cause)));
+        }
         let file = file.into_inner().map_err(|cause| error(&target, None, io_fault("write")(cause.into_error())))?;
         file.persist(&target).map_err(|cause| error(&target, None, io_fault("rename")(cause.error)))?;
         Ok(packets)
@@ -76,7 +86,7 @@ impl CaptureWriter {
         }
         let mut file = BufWriter::new(builder.tempfile_in(directory).map_err(io_fault("create"))?);
         header().write_to(&mut file).map_err(write_fault)?;
-        Ok(Self { file, target, packets: 0 })
+        Ok(Self { file, target, packets: 0, torn: false })
     }
 
     fn write_packet(&mut self, frame: &Frame<'_>) -> Result<(), CaptureFault> {
@@ -195,7 +205,8 @@ mod tests {
         let time = writer.write(&Frame { time_ns: 4_294_967_296_000_000_000, bytes: &[] }).unwrap_err();
         assert!(matches!(time, CaptureError { packet: Some(2), fault: CaptureFault::Time, .. }));
         let long = writer.write(&Frame { time_ns: 0, bytes: &[0; 65_536] }).unwrap_err();
-        assert!(matches!(long, CaptureError { packet: Some(3), fault: CaptureFault::TooLong { .. }, .. }));
+        assert!(matches!(long, CaptureError { packet: Some(2), fault: CaptureFault::TooLong { .. }, .. }));
+        assert_eq!(writer.finish().unwrap(), 1, "refused frames do not count");
     }
 
     #[test]

@@ -1,0 +1,36 @@
+# Two commands: `make verify` proves that card and software agree, `make test` runs everything.
+# Both install what is missing from the distribution (Debian, as root); without root they say what is skipped.
+
+CARGO ?= cargo
+export CARGO_TERM_PROGRESS_WHEN ?= never
+
+.PHONY: help verify test test-full setup bench captures rtl clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+verify: setup ## replay the embedded capture through all engines and compare (6 minutes cold)
+	$(CARGO) run --locked --quiet --bin maglane -- verify
+
+test: setup ## format, lints, docs, all tests, generated files up to date (20 minutes cold)
+	$(CARGO) run --locked --quiet -p xtask -- ci
+
+test-full: setup ## the long campaign: a million hostile frames through Verilog, more seeds
+	MAGLANE_FRAMES=500000 $(CARGO) test --locked --release -p maglane-tests -- hostile_frames_agree_in_verilog --nocapture
+	MAGLANE_FRAMES=20000 $(CARGO) test --locked --release -p maglane-tests -- hostile_frames_agree_in_the_simulation --nocapture
+
+setup: ## install Verilator and Icarus Verilog where they are missing
+	@sh tests/setup.sh
+
+bench: ## the benchmarks behind the README's table
+	$(CARGO) bench --locked -p maglane-sw -p maglane-table
+	$(CARGO) test --locked --release -p maglane-tests -- cycles --nocapture
+
+captures: ## record the committed captures again (root, network namespaces)
+	tests/captures/make.sh
+
+rtl: ## write the committed Verilog again
+	$(CARGO) run --locked --quiet --bin maglane -- rtl emit --profile sume --profile alveo --out hw/verilog
+
+clean: ## remove what was built
+	$(CARGO) clean

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Installs the simulators where they are missing. Never fails: without them the tests say what they skip.
+set -u
+
+missing=""
+command -v verilator >/dev/null 2>&1 || missing="$missing verilator"
+command -v iverilog >/dev/null 2>&1 || missing="$missing iverilog"
+# Verilator makes C++ that it compiles with make.
+command -v g++ >/dev/null 2>&1 || missing="$missing g++"
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+  echo "not installed:$missing; install them with this system's package manager. Going on without." >&2
+  exit 0
+fi
+if [ "$(id -u)" -ne 0 ]; then
+  echo "not installed:$missing; to have them: sudo apt-get install$missing. Going on without." >&2
+  exit 0
+fi
+echo "installing$missing"
+# shellcheck disable=SC2086  # a list of package names
+if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } \
+  >/dev/null 2>&1; then
+  echo "apt-get could not install$missing; going on without." >&2
+fi
+exit 0
