@@ -169,7 +169,7 @@ mod tests {
                 hash += u64::from(seeds[9]) * protocol;
                 let fold = (hash / 65_536 % 65_536) ^ (hash % 65_536);
                 // The high bits of 16: a division by 2^(16 - log2(services)).
-                let row = table * services as usize + (fold / (65_536 / u64::from(services))) as usize;
+                let row = table * services as usize + usize::try_from(fold / (65_536 / u64::from(services))).unwrap();
                 let key = Key { port, flags, ..*sought };
                 if memory[row] == Some(key) {
                     return Some(row);

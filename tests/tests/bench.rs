@@ -81,7 +81,7 @@ pub(crate) fn crosscheck(
     engines: Vec<Box<dyn Engine>>,
     image: &TableImage,
     frames: &[Vec<u8>],
-) -> Result<(Vec<Outcome>, Counters), Difference> {
+) -> Result<(Vec<Outcome>, Counters), Box<Difference>> {
     let mut lockstep = Lockstep::new(engines, image).unwrap();
     let mut outcomes = Vec::new();
     for batch in views(frames).chunks(BATCH) {

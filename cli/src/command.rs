@@ -1,0 +1,8 @@
+//! The commands. Each runs to its end and yields whether the answer is yes; an error is when there is no answer.
+
+pub(crate) mod replay;
+#[cfg(feature = "lab")]
+pub(crate) mod rtl;
+pub(crate) mod table;
+#[cfg(feature = "lab")]
+pub(crate) mod verify;

@@ -1,0 +1,130 @@
+//! `maglane replay`: a capture through one engine.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::Result;
+use maglane_spec::{Geometry, Verdict};
+use maglane_sw::engine::{Counters, Engine, Frame};
+use maglane_sw::io::capture::{Capture, CaptureWriter};
+#[cfg(not(feature = "lab"))]
+use maglane_sw::pipeline::Pipeline;
+use serde::Serialize;
+
+use crate::args::{Kind, ReplayArgs};
+use crate::input;
+use crate::output::{self, Console, counted, thousands};
+
+/// Frames of a batch: memory stays small, whatever the capture's size.
+const BATCH: usize = 256;
+
+/// What a script reads.
+#[derive(Debug, Serialize)]
+struct Report {
+    engine: String,
+    frames: u64,
+    forwarded: u64,
+    seconds: f64,
+    clocks: Option<u64>,
+    out: String,
+    verdicts: Verdicts,
+}
+
+/// Packets and bytes by verdict, those that occurred.
+pub(crate) type Verdicts = BTreeMap<&'static str, Count>;
+
+/// A counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Count {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
+    let config = input::config(&args.config)?;
+    let image = config.image()?;
+    let capture = Capture::open(&args.input)?;
+    input::check_output(&args.out, &[&args.input, &args.config])?;
+    let mut writer = CaptureWriter::create(&args.out)?;
+    let mut engine = start(args, image.geometry)?;
+    engine.load(&image)?;
+
+    let start = Instant::now();
+    let mut frames = 0;
+    let mut batch: Vec<Frame<'_>> = Vec::with_capacity(BATCH);
+    let mut captured = capture.frames();
+    loop {
+        batch.clear();
+        for frame in captured.by_ref().take(BATCH) {
+            batch.push(frame?);
+        }
+        if batch.is_empty() {
+            break;
+        }
+        frames += batch.len() as u64;
+        for (frame, outcome) in batch.iter().zip(engine.process(&batch)?) {
+            if outcome.verdict == Verdict::Forward {
+                writer.write(&Frame { time_ns: frame.time_ns, bytes: &outcome.output })?;
+            }
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let counters = engine.counters()?;
+    let forwarded = writer.finish()?;
+
+    let report = Report {
+        engine: engine.name().to_owned(),
+        frames,
+        forwarded,
+        seconds,
+        clocks: engine.clocks(),
+        out: args.out.display().to_string(),
+        verdicts: verdicts(&counters),
+    };
+    let mut console = Console::new();
+    if args.json {
+        console.json(&report)?;
+    } else {
+        let clocks = report.clocks.map_or_else(String::new, |clocks| format!(", {} clocks", thousands(clocks)));
+        writeln!(console, "{}: {} in {seconds:.3} s{clocks}", report.engine, counted(frames, "frame"))?;
+        write!(console, "{}", histogram(&counters))?;
+        writeln!(console, "{}: {}", report.out, counted(forwarded, "forwarded frame"))?;
+    }
+    Ok(true)
+}
+
+/// Packets and bytes by verdict, for a script.
+pub(crate) fn verdicts(counters: &Counters) -> Verdicts {
+    occurred(counters).map(|(verdict, packets, bytes)| (verdict.name(), Count { packets, bytes })).collect()
+}
+
+/// Packets and bytes by verdict, for a person.
+pub(crate) fn histogram(counters: &Counters) -> String {
+    output::verdicts(occurred(counters).map(|(verdict, packets, bytes)| (verdict.name(), packets, bytes)))
+}
+
+fn occurred(counters: &Counters) -> impl Iterator<Item = (Verdict, u64, u64)> {
+    Verdict::ALL.iter().filter_map(|&verdict| {
+        let counter = counters.verdicts.get(usize::from(verdict.code()))?;
+        (counter.packets > 0).then_some((verdict, counter.packets, counter.bytes))
+    })
+}
+
+#[cfg(feature = "lab")]
+fn start(args: &ReplayArgs, geometry: Geometry) -> Result<Box<dyn Engine>> {
+    use maglane_sim::Stimulus;
+    use maglane_sim::lineup::Setting;
+
+    let stimulus = args.seed.map_or(Stimulus::SMOOTH, Stimulus::from_seed);
+    let kind: Kind = args.engine;
+    super::verify::start(kind, &Setting { geometry, stimulus, fault: None, traced: false })
+}
+
+#[cfg(not(feature = "lab"))]
+fn start(args: &ReplayArgs, geometry: Geometry) -> Result<Box<dyn Engine>> {
+    match args.engine {
+        Kind::Software => Ok(Box::new(Pipeline::new(geometry))),
+    }
+}

@@ -1,0 +1,316 @@
+// STOP: see cli/STOP-READ-ME.txt (two writers in this crate; the writer of this file stops here and reports)
+//! `maglane verify`: captures through several engines in lockstep, one run for each bus width.
+
+mod progress;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow, bail};
+use maglane_hw::profile::Profile;
+use maglane_sim::Stimulus;
+use maglane_sim::crosscheck::{BATCH, Lockstep};
+use maglane_sim::difference::Difference;
+use maglane_sim::lineup::{Kind, Setting, StartError};
+use maglane_sim::model::ModelError;
+use maglane_sim::verilog::Verilog;
+use maglane_spec::{Geometry, TableImage, Verdict};
+use maglane_sw::engine::{Counters, Engine, Frame};
+use maglane_sw::io::capture::{Capture, CaptureWriter};
+use maglane_table::Config;
+
+use crate::args::{Bus, VerifyArgs};
+use crate::command::replay::verdicts;
+use crate::input;
+use crate::output::{Console, thousands};
+use report::{EngineReport, Report, RunReport, Skipped};
+
+const CONFIG: (&str, &str) = ("examples/web.toml", include_str!("../../../examples/web.toml"));
+const CAPTURE: (&str, &[u8]) = ("tests/captures/web.pcap", include_bytes!("../../../tests/captures/web.pcap"));
+
+/// Frames that a waveform shows: the one that differs, and those before it that may have to do with it.
+const WAVEFORM_FRAMES: usize = 32;
+
+/// Runs the command.
+pub(crate) fn run(args: &VerifyArgs) -> Result<bool> {
+    let image = match &args.config {
+        Some(path) => input::config(path)?.image()?,
+        None => Config::parse(CONFIG.0, CONFIG.1)?.image()?,
+    };
+    let captures = captures(&args.capture)?;
+    let (first, frames) = frames(&captures, args)?;
+    let plans = plans(args, image.geometry)?;
+    refuse_bad_outputs(args)?;
+    let mut writer = args.out.as_deref().map(CaptureWriter::create).transpose()?;
+
+    let mut console = Console::new();
+    let mut report = Report::new(!args.json, args, &captures, frames.len());
+    report.begin(&mut console)?;
+    for plan in &plans {
+        // The reference forwards the same in every run: the first one writes it.
+        let out = if report.runs.is_empty() { writer.as_mut() } else { None };
+        let job = Job { args, image: &image, captures: &captures, frames: &frames, first, plan };
+        let (run, counters) = job.run(out)?;
+        let differs = run.difference.is_some();
+        report.add(&mut console, run, counters)?;
+        if differs {
+            break;
+        }
+    }
+    if report.agree()
+        && let Some(writer) = writer
+    {
+        report.forwarded = Some(writer.finish()?);
+    }
+    report.end(&mut console)?;
+    Ok(report.agree())
+}
+
+/// Starts an engine; an error says how to get what is missing.
+pub(crate) fn start(kind: Kind, setting: &Setting) -> Result<Box<dyn Engine>> {
+    if kind != Kind::Software && Profile::from_geometry(&setting.geometry).is_none() {
+        bail!("engine `{kind}`: {}", no_build(&setting.geometry));
+    }
+    kind.start(setting).map_err(|error| match error {
+        // What the operating system says adds nothing to the remedy.
+        StartError::Model(ModelError::Missing(_)) => anyhow!("engine `{kind}`: {error}"),
+        error => anyhow!(error).context(format!("engine `{kind}` does not start")),
+    })
+}
+
+/// What one run compares.
+#[derive(Debug)]
+struct Plan {
+    geometry: Geometry,
+    kinds: Vec<Kind>,
+    skipped: Vec<Skipped>,
+}
+
+/// One run.
+struct Job<'a> {
+    args: &'a VerifyArgs,
+    image: &'a TableImage,
+    captures: &'a [Capture<'static>],
+    frames: &'a [Frame<'a>],
+    /// Number of the first of the frames in the capture.
+    first: u64,
+    plan: &'a Plan,
+}
+
+impl Job<'_> {
+    fn run(&self, mut out: Option<&mut CaptureWriter>) -> Result<(RunReport, Option<Counters>)> {
+        let engines = self.plan.kinds.iter().map(|&kind| self.start(kind, false)).collect::<Result<Vec<_>>>()?;
+        let mut lockstep = {
+            let _spinner = progress::spinner("loading the tables");
+            Lockstep::new(engines, self.image)?
+        };
+        let bar = progress::bar(self.frames.len(), self.plan.geometry.bus_bytes);
+        let mut found = None;
+        for batch in self.frames.chunks(BATCH) {
+            match lockstep.process(batch)? {
+                Ok(outcomes) => {
+                    for (frame, outcome) in batch.iter().zip(outcomes) {
+                        if let Some(writer) = out.as_deref_mut()
+                            && outcome.verdict == Verdict::Forward
+                        {
+                            writer.write(&Frame { time_ns: frame.time_ns, bytes: &outcome.output })?;
+                        }
+                    }
+                }
+                Err(difference) => {
+                    found = Some(difference);
+                    break;
+                }
+            }
+            bar.inc(batch.len() as u64);
+        }
+        let mut counters = None;
+        if found.is_none() {
+            match lockstep.counters()? {
+                Ok(all) => counters = Some(all),
+                Err(difference) => found = Some(difference),
+            }
+        }
+        drop(bar);
+        let engine = |engine: maglane_sim::crosscheck::Performance| EngineReport {
+            name: engine.engine,
+            seconds: engine.time.as_secs_f64(),
+            clocks: engine.clocks,
+        };
+        let mut run = RunReport {
+            bus_bytes: self.plan.geometry.bus_bytes,
+            seed: self.args.seed,
+            frames: lockstep.frames(),
+            engines: lockstep.performance().into_iter().map(engine).collect(),
+            skipped: self.plan.skipped.clone(),
+            verdicts: counters.as_ref().map(verdicts).unwrap_or_default(),
+            difference: None,
+            place: None,
+            replay: None,
+            waveform: None,
+            waveform_error: None,
+        };
+        drop(lockstep);
+        if let Some(difference) = found {
+            self.explain(&mut run, difference);
+        }
+        Ok((run, counters))
+    }
+
+    fn start(&self, kind: Kind, traced: bool) -> Result<Box<dyn Engine>> {
+        let fault = self.args.plant.filter(|plant| plant.engine == kind).map(|plant| plant.stage);
+        let geometry = self.plan.geometry;
+        let stimulus = self.args.seed.map_or(Stimulus::SMOOTH, Stimulus::from_seed);
+        let profile = Profile::from_geometry(&geometry).filter(|_| kind == Kind::Verilog);
+        let is_built = |profile| fault.is_none() && !traced && Verilog::is_built(profile).unwrap_or(false);
+        let _spinner = profile
+            .filter(|&profile| !is_built(profile))
+            .map(|_| progress::spinner("building the Verilator model, once (half a minute)"));
+        start(kind, &Setting { geometry, stimulus, fault, traced })
+    }
+
+    /// Adds to a report all that helps to find the reason of a difference.
+    fn explain(&self, run: &mut RunReport, mut difference: Difference) {
+        // Engines count from the first frame that they see, a person from the first of the capture.
+        let index = difference.frame.map(|number| number - 1);
+        difference.frame = index.map(|index| index + self.first);
+        run.place = difference.frame.and_then(|number| self.place(number));
+        run.replay = Some(report::command(self.args, &difference, self.plan.geometry.bus_bytes));
+        let parties = [&difference.found.0, &difference.expected.0];
+        let card = parties.into_iter().filter_map(|name| name.parse().ok()).find(|&kind: &Kind| kind != Kind::Software);
+        let last = index.and_then(|index| usize::try_from(index + 1).ok()).unwrap_or(self.frames.len());
+        if let Some(kind) = card {
+            let name = || match difference.frame {
+                Some(number) => PathBuf::from(format!("maglane-frame-{number}.vcd")),
+                None => PathBuf::from("maglane-last-frames.vcd"),
+            };
+            let path = self.args.waveform.clone().unwrap_or_else(name);
+            match self.record(kind, &self.frames[last.saturating_sub(WAVEFORM_FRAMES)..last], &path) {
+                Ok(()) => run.waveform = Some(path.display().to_string()),
+                // The difference counts; without a waveform it is still one.
+                Err(error) => run.waveform_error = Some(format!("{error:#}")),
+            }
+        }
+        run.difference = Some(difference);
+    }
+
+    /// Which packet of which capture a frame number is, when there are several.
+    fn place(&self, number: u64) -> Option<String> {
+        let mut number = usize::try_from(number).ok()?;
+        for capture in self.captures.iter().filter(|_| self.captures.len() > 1) {
+            let count = capture.frames().count();
+            if number <= count {
+                return Some(format!("packet {} of {}", thousands(number), capture.name()));
+            }
+            number -= count;
+        }
+        None
+    }
+
+    fn record(&self, kind: Kind, frames: &[Frame<'_>], path: &Path) -> Result<()> {
+        let mut engine = self.start(kind, true)?;
+        let _spinner = progress::spinner("recording a waveform");
+        engine.load(self.image)?;
+        engine.record_waveform(path)?;
+        engine.process(frames)?;
+        Ok(())
+    }
+}
+
+fn captures(paths: &[PathBuf]) -> Result<Vec<Capture<'static>>> {
+    if paths.is_empty() {
+        return Ok(vec![Capture::from_slice(CAPTURE.0, CAPTURE.1)?]);
+    }
+    paths.iter().map(|path| Ok(Capture::open(path)?)).collect()
+}
+
+/// The frames to run, all read and found sound, and the number of the first.
+fn frames<'a>(captures: &'a [Capture<'static>], args: &VerifyArgs) -> Result<(u64, Vec<Frame<'a>>)> {
+    let all = captures.iter().flat_map(Capture::frames);
+    let mut frames = all.collect::<Result<Vec<_>, _>>()?;
+    let Some(range) = args.frames else { return Ok((1, frames)) };
+    let count = frames.len();
+    if range.first > count as u64 {
+        bail!("--frames begins at {}, but there are {} frames", thousands(range.first), thousands(count));
+    }
+    frames.truncate(usize::try_from(range.last).unwrap_or(usize::MAX));
+    frames.drain(..usize::try_from(range.first - 1).unwrap_or(count));
+    Ok((range.first, frames))
+}
+
+/// One plan for each bus width.
+fn plans(args: &VerifyArgs, geometry: Geometry) -> Result<Vec<Plan>> {
+    for (index, kind) in args.engines.iter().enumerate() {
+        if args.engines[..index].contains(kind) {
+            bail!("--engines names `{kind}` twice");
+        }
+    }
+    let width = |bus_bytes| Geometry { bus_bytes, ..geometry };
+    let both = vec![width(32), width(64)];
+    let is_built = |geometry: &Geometry| Profile::from_geometry(geometry).is_some();
+    let geometries = match args.bus {
+        Some(Bus::Bytes(bytes)) => vec![width(bytes)],
+        Some(Bus::Both) => both,
+        None if both.iter().all(is_built) => both,
+        None => vec![geometry],
+    };
+    geometries.into_iter().map(|geometry| plan(args, geometry)).collect()
+}
+
+fn plan(args: &VerifyArgs, geometry: Geometry) -> Result<Plan> {
+    let by_default = args.engines.is_empty();
+    let wanted = if by_default { &Kind::ALL[..] } else { &args.engines };
+    let (mut kinds, mut skipped) = (Vec::new(), Vec::new());
+    for &kind in wanted {
+        let unbuilt = kind != Kind::Software && Profile::from_geometry(&geometry).is_none();
+        let why = if unbuilt { Some(no_build(&geometry)) } else { kind.missing().map(|error| error.to_string()) };
+        match why {
+            None => kinds.push(kind),
+            Some(why) if by_default => skipped.push(Skipped { engine: kind.name(), why }),
+            Some(why) => bail!("engine `{kind}`: {why}"),
+        }
+    }
+    if let Some(plant) = args.plant
+        && !kinds.contains(&plant.engine)
+    {
+        let why = skipped.iter().find(|skipped| skipped.engine == plant.engine.name());
+        let why = why.map_or("--engines does not name it", |skipped| &skipped.why);
+        bail!("--plant: engine `{}` does not take part: {why}", plant.engine);
+    }
+    match (&kinds[..], skipped.first()) {
+        ([] | [_], Some(skipped)) => {
+            bail!("there is nothing to compare: engine `{}` is missing: {}", skipped.engine, skipped.why)
+        }
+        ([] | [_], None) => bail!("there is nothing to compare: --engines names one engine, it takes two at least"),
+        _ => Ok(Plan { geometry, kinds, skipped }),
+    }
+}
+
+fn no_build(geometry: &Geometry) -> String {
+    let sizes = |geometry: &Geometry| {
+        let Geometry { bus_bytes, services, backends, lookup_entries, flow_sets } = geometry;
+        format!(
+            "bus_bytes {bus_bytes}, services {services}, backends {backends}, lookup_entries {lookup_entries}, \
+             flow_sets {flow_sets}"
+        )
+    };
+    let builds: Vec<String> = Profile::ALL
+        .into_iter()
+        .map(|profile| format!("\n  {:<7} {}", profile.name(), sizes(&profile.geometry())))
+        .collect();
+    format!("no gateware is built for {}; the builds are{}", sizes(geometry), builds.concat())
+}
+
+/// Before an engine runs for minutes: could what it finds be written?
+fn refuse_bad_outputs(args: &VerifyArgs) -> Result<()> {
+    let inputs: Vec<&Path> = args.capture.iter().chain(&args.config).map(PathBuf::as_path).collect();
+    for path in args.out.iter().chain(&args.waveform) {
+        input::check_output(path, &inputs)?;
+    }
+    match (&args.out, &args.waveform) {
+        (Some(out), Some(waveform)) if out == waveform => {
+            bail!("{}: --out and --waveform name the same file", out.display())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,267 @@
+// STOP: see cli/STOP-READ-ME.txt (two writers in this crate; the writer of this file stops here and reports)
+//! What `maglane verify` found, for a person and for a script.
+
+use std::io::Write;
+
+use anyhow::Result;
+use maglane_sim::difference::Difference;
+use maglane_sim::lineup::Kind;
+use maglane_sw::engine::Counters;
+use maglane_sw::io::capture::Capture;
+use serde::{Serialize, Serializer};
+
+use super::{CAPTURE, CONFIG};
+use crate::args::{FrameRange, VerifyArgs};
+use crate::command::replay::{Verdicts, histogram};
+use crate::output::{Columns, Console, counted, shell_word, thousands};
+
+/// What a person or a script is told.
+#[derive(Debug, Serialize)]
+pub(super) struct Report<'a> {
+    agree: bool,
+    pub(super) runs: Vec<RunReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) forwarded: Option<u64>,
+    #[serde(skip)]
+    text: bool,
+    #[serde(skip)]
+    args: &'a VerifyArgs,
+    #[serde(skip)]
+    source: String,
+    #[serde(skip)]
+    counters: Option<Counters>,
+}
+
+/// One run: all engines in lockstep with one bus width.
+#[derive(Debug, Serialize)]
+pub(super) struct RunReport {
+    pub(super) bus_bytes: u32,
+    pub(super) seed: Option<u64>,
+    pub(super) frames: u64,
+    pub(super) engines: Vec<EngineReport>,
+    pub(super) skipped: Vec<Skipped>,
+    pub(super) verdicts: Verdicts,
+    #[serde(serialize_with = "difference")]
+    pub(super) difference: Option<Difference>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<String>,
+    pub(super) replay: Option<String>,
+    pub(super) waveform: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) waveform_error: Option<String>,
+}
+
+/// What an engine took.
+#[derive(Debug, Serialize)]
+pub(super) struct EngineReport {
+    pub(super) name: String,
+    pub(super) seconds: f64,
+    pub(super) clocks: Option<u64>,
+}
+
+/// An engine that did not take part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Skipped {
+    pub(super) engine: &'static str,
+    pub(super) why: String,
+}
+
+impl<'a> Report<'a> {
+    /// An empty report; `text` is for a person.
+    pub(super) fn new(text: bool, args: &'a VerifyArgs, captures: &[Capture<'_>], frames: usize) -> Self {
+        let config = match &args.config {
+            Some(path) => path.display().to_string(),
+            None => format!("{} (built in)", CONFIG.0),
+        };
+        let built_in = if args.capture.is_empty() { " (built in)" } else { "" };
+        let names: Vec<&str> = captures.iter().map(Capture::name).collect();
+        let source = format!("{} of {}{built_in} with {config}", counted(frames, "frame"), names.join(", "));
+        debug_assert!(!args.capture.is_empty() || names == [CAPTURE.0]);
+        Self { agree: true, runs: Vec::new(), forwarded: None, text, args, source, counters: None }
+    }
+
+    /// Whether all engines agreed in all runs so far.
+    pub(super) fn agree(&self) -> bool {
+        self.agree
+    }
+
+    /// Tells what will be compared.
+    pub(super) fn begin(&self, console: &mut Console) -> Result<()> {
+        if self.text {
+            writeln!(console, "{}", self.source)?;
+            if let Some(plant) = self.args.plant {
+                writeln!(console, "a fault is planted on purpose in stage {} of {}", plant.stage.name(), plant.engine)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a run and tells of it.
+    pub(super) fn add(&mut self, console: &mut Console, run: RunReport, counters: Option<Counters>) -> Result<()> {
+        self.agree &= run.difference.is_none();
+        self.counters = counters;
+        if self.text {
+            let new = |skipped: &&Skipped| !self.runs.iter().any(|run| run.skipped.contains(skipped));
+            for skipped in run.skipped.iter().filter(new) {
+                writeln!(console, "skipped {}: {}", skipped.engine, skipped.why)?;
+            }
+            write!(console, "\n{}", performance(&run))?;
+        }
+        self.runs.push(run);
+        Ok(())
+    }
+
+    /// Tells the end: what all agree on, or the difference and how to go on.
+    pub(super) fn end(&self, console: &mut Console) -> Result<()> {
+        if !self.text {
+            return console.json(self);
+        }
+        let Some(run) = self.runs.last() else { return Ok(()) };
+        writeln!(console)?;
+        let Some(difference) = &run.difference else { return self.end_well(console, run) };
+        writeln!(console, "engines differ, bus of {} bytes", run.bus_bytes)?;
+        writeln!(console, "{difference}")?;
+        if let Some(place) = &run.place {
+            writeln!(console, "where     {place}")?;
+        }
+        if let Some(replay) = &run.replay {
+            writeln!(console, "again     {replay}")?;
+        }
+        match (&run.waveform, &run.waveform_error) {
+            (Some(path), _) => writeln!(console, "waveform  {path}")?,
+            (None, Some(error)) => writeln!(console, "waveform  none: {error}")?,
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    fn end_well(&self, console: &mut Console, run: &RunReport) -> Result<()> {
+        if let Some(counters) = &self.counters
+            && run.frames > 0
+        {
+            writeln!(console, "{}", histogram(counters))?;
+        }
+        if let (Some(path), Some(forwarded)) = (&self.args.out, self.forwarded) {
+            writeln!(console, "{}: {}", path.display(), counted(forwarded, "forwarded frame"))?;
+        }
+        if let Some(plant) = self.args.plant {
+            writeln!(console, "these frames do not show the fault planted in {}", plant.engine)?;
+        }
+        let engines: Vec<&str> = run.engines.iter().map(|engine| engine.name.as_str()).collect();
+        let frames = counted(run.frames, "frame");
+        writeln!(console, "{} agree on {frames}: bytes, verdicts, counters", engines.join(", "))?;
+        Ok(())
+    }
+}
+
+/// The command that shows a difference again, with as few engines and frames as it takes.
+pub(super) fn command(args: &VerifyArgs, difference: &Difference, bus_bytes: u32) -> String {
+    let mut words = vec!["maglane".to_owned(), "verify".to_owned()];
+    let mut option = |name: &str, value: String| words.extend([format!("--{name}"), shell_word(&value)]);
+    if let Some(path) = &args.config {
+        option("config", path.display().to_string());
+    }
+    for path in &args.capture {
+        option("capture", path.display().to_string());
+    }
+    option("engines", format!("{},{}", difference.expected.0, difference.found.0));
+    option("bus", bus_bytes.to_string());
+    if let Some(seed) = args.seed {
+        option("seed", seed.to_string());
+    }
+    let parties = [&difference.expected.0, &difference.found.0];
+    let takes_part = |kind: Kind| parties.iter().any(|name| *name == kind.name());
+    if let Some(plant) = args.plant.filter(|plant| takes_part(plant.engine)) {
+        option("plant", format!("{}:{}", plant.engine, plant.stage.name()));
+    }
+    let range = match (args.frames, difference.frame) {
+        (range, Some(last)) => Some(FrameRange { first: range.map_or(1, |range| range.first), last }),
+        (range, None) => range,
+    };
+    if let Some(FrameRange { first, last }) = range {
+        option("frames", format!("{first}-{last}"));
+    }
+    words.join(" ")
+}
+
+fn performance(run: &RunReport) -> String {
+    let seed = run.seed.map_or_else(String::new, |seed| format!(", pauses and backpressure of seed {seed}"));
+    let mut columns = Columns::new(&[false, true, true, true, true, true]);
+    columns.row(["engine", "frames", "seconds", "frames/s", "clocks", "clocks/frame"].map(str::to_owned));
+    for engine in &run.engines {
+        // Precise to 15 digits: more frames than that take years.
+        #[allow(clippy::cast_precision_loss)]
+        let frames = run.frames as f64;
+        let per_second = if engine.seconds > 0.0 { frames / engine.seconds } else { 0.0 };
+        let [clocks, clocks_per_frame] = match engine.clocks {
+            #[allow(clippy::cast_precision_loss)]
+            Some(clocks) if run.frames > 0 => [thousands(clocks), format!("{:.1}", clocks as f64 / frames)],
+            Some(clocks) => [thousands(clocks), String::new()],
+            None => [String::new(), String::new()],
+        };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let per_second = thousands(per_second as u64);
+        let seconds = format!("{:.3}", engine.seconds);
+        columns.row([engine.name.clone(), thousands(run.frames), seconds, per_second, clocks, clocks_per_frame]);
+    }
+    format!("bus of {} bytes{seed}\n{}", run.bus_bytes, columns.text())
+}
+
+/// A difference for a script.
+#[derive(Serialize)]
+struct DifferenceReport<'a> {
+    frame: Option<u64>,
+    stage: Option<&'static str>,
+    field: &'a str,
+    expected: Side<'a>,
+    found: Side<'a>,
+}
+
+#[derive(Serialize)]
+struct Side<'a> {
+    engine: &'a str,
+    value: &'a str,
+}
+
+fn difference<S: Serializer>(difference: &Option<Difference>, serializer: S) -> Result<S::Ok, S::Error> {
+    let side = |(engine, value)| Side { engine, value };
+    let report = difference.as_ref().map(|difference| DifferenceReport {
+        frame: difference.frame,
+        stage: difference.stage.map(maglane_spec::Stage::name),
+        field: &difference.field,
+        expected: side((&difference.expected.0, &difference.expected.1)),
+        found: side((&difference.found.0, &difference.found.1)),
+    });
+    report.serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn again(words: &[&str], frame: Option<u64>) -> String {
+        let all = ["maglane", "verify"].iter().chain(words);
+        let Command::Verify(args) = Cli::parse_from(all).command else { panic!("another command") };
+        let side = |engine: &str| (engine.to_owned(), String::new());
+        let difference =
+            Difference { frame, stage: None, field: String::new(), expected: side("software"), found: side("rtl") };
+        command(&args, &difference, 32)
+    }
+
+    #[test]
+    fn replay_has_only_the_flags_that_apply() {
+        assert_eq!(again(&[], Some(7)), "maglane verify --engines software,rtl --bus 32 --frames 1-7");
+        assert_eq!(again(&["--plant", "verilog:parse"], None), "maglane verify --engines software,rtl --bus 32");
+        assert_eq!(
+            again(
+                &["--config", "my file.toml", "--capture", "a.pcap", "--seed=3", "--plant=rtl:parse", "--frames=5-9"],
+                Some(8)
+            ),
+            "maglane verify --config 'my file.toml' --capture a.pcap --engines software,rtl --bus 32 --seed 3 \
+             --plant rtl:parse --frames 5-8"
+        );
+    }
+}

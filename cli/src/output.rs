@@ -1,0 +1,214 @@
+//! What leaves the program: text for a person, JSON for a script, files that appear whole or not at all, errors.
+
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, IsTerminal, Stdout, Write};
+use std::path::Path;
+
+use annotate_snippets::Renderer;
+use anyhow::Context;
+use maglane_table::ConfigError;
+use serde::Serialize;
+
+/// Standard output whose reader may go away: then the rest of the text is lost, and the exit code is still right.
+#[derive(Debug)]
+pub(crate) struct Console {
+    stdout: Stdout,
+    closed: bool,
+}
+
+impl Console {
+    pub(crate) fn new() -> Self {
+        Self { stdout: io::stdout(), closed: false }
+    }
+
+    /// Writes a value as JSON.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(value).context("cannot put the result into JSON")?;
+        writeln!(self, "{text}")?;
+        Ok(())
+    }
+
+    fn unless_closed<T>(&mut self, lost: T, result: io::Result<T>) -> io::Result<T> {
+        match result {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(lost)
+            }
+            result => result,
+        }
+    }
+}
+
+impl Write for Console {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.closed {
+            return Ok(bytes.len());
+        }
+        let result = self.stdout.write(bytes);
+        self.unless_closed(bytes.len(), result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.stdout.flush();
+        self.unless_closed((), result)
+    }
+}
+
+/// Text in columns.
+#[derive(Debug)]
+pub(crate) struct Columns {
+    /// By column: whether it is aligned on the right.
+    right: &'static [bool],
+    rows: Vec<Vec<String>>,
+}
+
+impl Columns {
+    pub(crate) fn new(right: &'static [bool]) -> Self {
+        Self { right, rows: Vec::new() }
+    }
+
+    /// Adds a row; it may have fewer cells than there are columns.
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.into());
+    }
+
+    /// The text, each line indented by two.
+    pub(crate) fn text(&self) -> String {
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.right.len()).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for ((cell, &width), &right) in row.iter().zip(&widths).zip(self.right) {
+                // Writing to a string cannot fail.
+                let _infallible =
+                    if right { write!(line, "  {cell:>width$}") } else { write!(line, "  {cell:<width$}") };
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A number as a person reads it: `1,843`.
+pub(crate) fn thousands(number: impl TryInto<u64>) -> String {
+    let digits = number.try_into().unwrap_or(u64::MAX).to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number with its noun: `1 frame`, `1,843 frames`.
+pub(crate) fn counted(number: impl TryInto<u64>, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// A word as a shell reads it back.
+#[cfg(feature = "lab")]
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./,:=+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// The verdicts that occurred, as a table.
+pub(crate) fn verdicts(histogram: impl IntoIterator<Item = (&'static str, u64, u64)>) -> String {
+    let mut columns = Columns::new(&[false, true, true]);
+    columns.row(["verdict", "packets", "bytes"].map(str::to_owned));
+    for (name, packets, bytes) in histogram {
+        columns.row([name.to_owned(), thousands(packets), thousands(bytes)]);
+    }
+    columns.text()
+}
+
+/// Writes a file that has its name only when it is complete.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    // A link is followed, so that the file it points at is replaced and not the link.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".maglane-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As for every new file: the process's umask takes away what others may not.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(directory).map_err(plain).with_context(context)?;
+    file.write_all(bytes).with_context(context)?;
+    file.persist(&target).map_err(|error| error.error).with_context(context)?;
+    Ok(())
+}
+
+/// Tells a person why the command has no answer.
+pub(crate) fn error(error: &anyhow::Error) {
+    let mut stderr = io::stderr();
+    let text = match error.downcast_ref::<ConfigError>() {
+        Some(error) if stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) => {
+            error.render(&Renderer::styled())
+        }
+        Some(error) => error.to_string(),
+        None => format!("error: {}", chain(error)),
+    };
+    // When nobody hears the error, the exit code remains.
+    let _unheard = writeln!(stderr, "{text}");
+}
+
+/// An error with its causes, without those that it has told already.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// The operating system's error alone: the name of a temporary file would only mislead.
+fn plain(error: io::Error) -> io::Error {
+    error.raw_os_error().map_or(error, io::Error::from_raw_os_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_separated() {
+        assert_eq!(
+            [0, 7, 999, 1_000, 1_843, 1_234_567].map(|number: u64| thousands(number)),
+            ["0", "7", "999", "1,000", "1,843", "1,234,567"]
+        );
+    }
+
+    #[test]
+    fn columns_are_aligned_without_trailing_blanks() {
+        let mut columns = Columns::new(&[false, true]);
+        columns.row(["name".into(), "slots".into()]);
+        columns.row(["a".into(), "1,000".into()]);
+        columns.row(["short".into()]);
+        assert_eq!(columns.text(), "  name   slots\n  a      1,000\n  short\n");
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = anyhow::anyhow!("no such file").context("cannot read x: no such file");
+        assert_eq!(chain(&error), "cannot read x: no such file");
+        let error = anyhow::anyhow!("no such file").context("cannot read x");
+        assert_eq!(chain(&error), "cannot read x: no such file");
+    }
+}

@@ -1,0 +1,101 @@
+//! Goal: `maglane replay` writes what is forwarded, whole or not at all.
+
+use maglane_sw::io::capture::Capture;
+
+use super::{bad_captures, bad_configs, web};
+
+const REPLAY: [&str; 7] = ["replay", "--config", "web.toml", "--in", "web.pcap", "--out", "out.pcap"];
+
+#[test]
+fn replay_writes_forwarded_frames_with_their_times() {
+    let folder = web();
+    folder.run(&REPLAY).ended(0).says("1,843 frames").says("out.pcap: 857 forwarded frames");
+    let input = Capture::open(&folder.path("web.pcap")).unwrap();
+    let times: Vec<u64> = input.frames().map(|frame| frame.unwrap().time_ns).collect();
+    let out = Capture::open(&folder.path("out.pcap")).unwrap();
+    let frames: Vec<_> = out.frames().map(Result::unwrap).collect();
+    assert_eq!(frames.len(), 857);
+    assert!(frames.iter().all(|frame| times.contains(&frame.time_ns)));
+    assert_eq!(folder.files(), ["out.pcap", "web.pcap", "web.toml"]);
+}
+
+#[test]
+fn replay_tells_a_script_the_verdicts() {
+    let folder = web();
+    let report = folder.run(&[&REPLAY[..], &["--json"]].concat()).ended(0).json();
+    assert_eq!(report["engine"], "software");
+    assert_eq!(report["frames"], 1_843);
+    assert_eq!(report["forwarded"], 857);
+    assert_eq!(report["verdicts"]["forward"]["packets"], 857);
+    assert!(report["verdicts"].get("drop_too_long").is_none(), "verdicts that did not occur are left out");
+}
+
+#[cfg(feature = "lab")]
+#[test]
+fn replay_through_the_simulation_writes_the_same() {
+    let folder = web();
+    folder.put("web.pcap", super::capture("dns.pcap"));
+    folder.run(&REPLAY).ended(0);
+    let software = std::fs::read(folder.path("out.pcap")).unwrap();
+    folder.run(&[&REPLAY[..], &["--engine", "rtl", "--seed", "5"]].concat()).ended(0).says("clocks");
+    assert_eq!(std::fs::read(folder.path("out.pcap")).unwrap(), software);
+}
+
+#[cfg(not(feature = "lab"))]
+#[test]
+fn simulated_engines_need_the_laboratory() {
+    web().refused(&[&REPLAY[..], &["--engine", "rtl"]].concat(), "feature `lab`");
+}
+
+#[test]
+fn bad_captures_are_refused() {
+    for (name, bytes, place) in bad_captures() {
+        let folder = web();
+        folder.put(name, bytes);
+        folder.refused(&["replay", "--config", "web.toml", "--in", name, "--out", "out.pcap"], place);
+    }
+}
+
+#[test]
+fn bad_configurations_are_refused() {
+    for (name, bytes, place) in bad_configs() {
+        let folder = web();
+        folder.put(name, bytes);
+        folder.refused(&["replay", "--config", name, "--in", "web.pcap", "--out", "out.pcap"], place);
+    }
+}
+
+#[test]
+fn missing_files_are_refused() {
+    let folder = web();
+    folder.refused(&["replay", "--config", "no.toml", "--in", "web.pcap", "--out", "out.pcap"], "no.toml: cannot open");
+    folder.refused(&["replay", "--config", "web.toml", "--in", "no.pcap", "--out", "out.pcap"], "no.pcap: cannot open");
+}
+
+#[test]
+fn outputs_that_cannot_be_or_would_overwrite_are_refused() {
+    let folder = web();
+    let out = |out| ["replay", "--config", "web.toml", "--in", "web.pcap", "--out", out];
+    folder.refused(&out("none/out.pcap"), "none/out.pcap: there is no directory none");
+    folder.refused(&out("."), ".: not a regular file");
+    folder.refused(&out("web.pcap"), "web.pcap: the output would overwrite an input");
+    folder.refused(&out("./web.toml"), "./web.toml: the output would overwrite an input");
+    assert_eq!(std::fs::read(folder.path("web.pcap")).unwrap(), super::capture("web.pcap"));
+}
+
+#[test]
+fn failed_replay_keeps_what_was_there() {
+    let folder = web();
+    folder.put("cut.pcap", &super::capture("web.pcap")[..20_000]).put("out.pcap", "before");
+    folder.refused(&["replay", "--config", "web.toml", "--in", "cut.pcap", "--out", "out.pcap"], "packet 51");
+    assert_eq!(std::fs::read(folder.path("out.pcap")).unwrap(), b"before");
+}
+
+#[test]
+fn capture_without_packets_gives_a_capture_without_packets() {
+    let folder = web();
+    folder.put("none.pcap", &super::capture("web.pcap")[..24]);
+    let words = ["replay", "--config", "web.toml", "--in", "none.pcap", "--out", "out.pcap"];
+    folder.run(&words).ended(0).says("0 frames").says("0 forwarded frames");
+    assert_eq!(Capture::open(&folder.path("out.pcap")).unwrap().frames().count(), 0);
+}
