@@ -39,7 +39,7 @@ const STEPS: &[Step] = &[
         ],
     ),
     Step::Run("rtl-lint", &["cargo", "run", "--locked", "--quiet", "--bin", "maglane", "--", "rtl", "lint"]),
-    Step::Run("captures", &["sh", "tests/captures/check.sh"]),
+    Step::Check("captures", captures),
     Step::Run("tests", &["cargo", "test", "--locked", "--workspace", "--features", "maglane-sw/fault"]),
     Step::Run("docs", &["cargo", "doc", "--locked", "--no-deps", "--workspace"]),
     Step::Run("verify", &["cargo", "run", "--locked", "--quiet", "--bin", "maglane", "--", "verify"]),
@@ -70,6 +70,18 @@ fn main() -> ExitCode {
         println!("== {} passed in {:.0} s", name(step), start.elapsed().as_secs_f64());
     }
     ExitCode::SUCCESS
+}
+
+/// The committed captures are what their README says.
+fn captures() -> Result<(), String> {
+    if Command::new("tcpdump").arg("--version").output().is_err() {
+        if std::env::var_os("MAGLANE_NO_SKIP").is_some() {
+            return Err("nothing may be skipped here: tcpdump is not installed".to_owned());
+        }
+        println!("skipped: tcpdump is not installed");
+        return Ok(());
+    }
+    run(&["bash", "tests/captures/check.sh"])
 }
 
 fn run(words: &[&str]) -> Result<(), String> {

@@ -14,7 +14,7 @@ use maglane_sim::lineup::{Kind, Setting, StartError};
 use maglane_sim::model::ModelError;
 use maglane_sim::verilog::Verilog;
 use maglane_spec::{Geometry, TableImage, Verdict};
-use maglane_sw::engine::{Counters, Engine, Frame};
+use maglane_sw::engine::{Counters, Engine, EngineError, Frame};
 use maglane_sw::io::capture::{Capture, CaptureWriter};
 use maglane_table::Config;
 
@@ -106,7 +106,12 @@ impl Job<'_> {
         let bar = progress::bar(self.frames.len(), self.plan.geometry.bus_bytes);
         let mut found = None;
         for batch in self.frames.chunks(BATCH) {
-            match lockstep.process(batch)? {
+            let result = match lockstep.process(batch) {
+                // An engine that hangs or dies disagrees with those that go on; it is not a fault of the input.
+                Err(EngineError::Stopped { engine, message }) => Err(self.stopped(&engine, message, batch)),
+                other => other?,
+            };
+            match result {
                 Ok(outcomes) => {
                     for (frame, outcome) in batch.iter().zip(outcomes) {
                         if let Some(writer) = out.as_deref_mut()
@@ -166,6 +171,20 @@ impl Job<'_> {
             .filter(|&profile| !is_built(profile))
             .map(|_| progress::spinner("building the Verilator model, once (half a minute)"));
         start(kind, &Setting { geometry, stimulus, fault, traced })
+    }
+
+    /// The difference between an engine that stopped and the first of the others, at the last frame that it was given.
+    fn stopped(&self, engine: &str, message: String, batch: &[Frame<'_>]) -> Difference {
+        let other = self.plan.kinds.iter().map(|kind| kind.name()).find(|&name| name != engine).unwrap_or("software");
+        // The batch is a part of the frames: its end is a position in them.
+        let before = self.frames.iter().position(|frame| std::ptr::eq(frame, &batch[0])).unwrap_or(0);
+        Difference {
+            frame: Some((before + batch.len()) as u64),
+            stage: None,
+            field: format!("engine {engine} stops within the {} frames that end here", batch.len()),
+            expected: (other.to_owned(), "goes on".to_owned()),
+            found: (engine.to_owned(), message),
+        }
     }
 
     /// Adds to a report all that helps to find the reason of a difference.

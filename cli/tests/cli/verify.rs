@@ -145,7 +145,6 @@ fn difference_for_a_script_can_be_replayed_and_seen() {
 }
 
 #[test]
-#[ignore = "builds two Verilator models, which takes a minute or two"]
 fn fault_in_the_verilog_is_caught_with_a_waveform() {
     if verilator_is_missing("a fault in the Verilog") {
         return;
