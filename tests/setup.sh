@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the simulators, and tcpdump for the captures' check, where they are missing. Never fails: without them the tests say what they skip.
+# Installs the simulators, and tcpdump for the captures' check, where they are missing. Never fails: without them the
+# tests say what they skip.
 set -u
 
 missing=""
