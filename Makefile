@@ -15,9 +15,12 @@ verify: setup ## replay the embedded capture through all engines and compare (6 
 test: setup ## format, lints, docs, all tests, generated files up to date (20 minutes cold)
 	$(CARGO) run --locked --quiet -p xtask -- ci
 
-test-full: setup ## the long campaign: a million hostile frames through Verilog, more seeds
-	MAGLANE_FRAMES=500000 $(CARGO) test --locked --release -p maglane-tests -- hostile_frames_agree_in_verilog --nocapture
-	MAGLANE_FRAMES=20000 $(CARGO) test --locked --release -p maglane-tests -- hostile_frames_agree_in_the_simulation --nocapture
+test-full: setup ## the long campaign: two million hostile frames through Verilog, four sets of seeds
+	for seed in 0 1000 2000 3000; do \
+	  MAGLANE_SEED=$$seed MAGLANE_FRAMES=250000 $(CARGO) test --locked --release -p maglane-tests -- \
+	    hostile_frames_agree_in_verilog || exit 1; \
+	done
+	MAGLANE_FRAMES=10000 $(CARGO) test --locked --release -p maglane-tests -- hostile_frames_agree_in_the_simulation
 
 setup: ## install Verilator and Icarus Verilog where they are missing
 	@sh tests/setup.sh

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use maglane_spec::limit::CONFIG_LEN_MAX;
+#[cfg(feature = "lab")]
+use maglane_sw::engine::Frame;
 use maglane_table::file::MAGIC;
 use maglane_table::{Config, TableFile};
 
@@ -49,6 +51,14 @@ pub(crate) fn check_output(out: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
         bail!("{name}: the output would overwrite an input; name another file");
     }
     Ok(())
+}
+
+/// Refuses frames of 0 bytes: a stream has no beat for them, so no card is ever offered one.
+#[cfg(feature = "lab")]
+pub(crate) fn refuse_empty_frames(frames: &[Frame<'_>], first: u64) -> anyhow::Result<()> {
+    let Some(index) = frames.iter().position(|frame| frame.bytes.is_empty()) else { return Ok(()) };
+    let number = index as u64 + first;
+    bail!("frame {number} has 0 bytes, which no card can be offered; leave it out, or take engine `software` alone")
 }
 
 fn parse_config(path: &Path, bytes: &[u8]) -> anyhow::Result<Config> {

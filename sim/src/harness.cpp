@@ -37,7 +37,13 @@ struct Left {
 
 struct Random {
   uint64_t state = 1;
-  void seed(uint64_t value) { state = (value ^ 0x9e3779b97f4a7c15ull) | 1; }
+  void seed(uint64_t value) {
+    state = value + 0x9e3779b97f4a7c15ull;
+    state = (state ^ (state >> 30)) * 0xbf58476d1ce4e5b9ull;
+    state = (state ^ (state >> 27)) * 0x94d049bb133111ebull;
+    state ^= state >> 31;
+    if (state == 0) state = 1;
+  }
   uint32_t next() {
     state ^= state >> 12;
     state ^= state << 25;
@@ -97,7 +103,9 @@ template <typename T> void put(T value) { fwrite(&value, 1, sizeof value, stdout
 
 // Appends a beat; null lanes may stand only at the end of a frame.
 template <typename Data>
-void take_beat(const char *stream, Left &frame, Data &data, uint64_t keep, bool last) {
+void take_beat(const char *stream, Left &frame, uint32_t user, Data &data, uint64_t keep, bool last) {
+  if (frame.bytes.empty()) frame.user = user;
+  if (frame.user != user) throw Stop{std::string(stream) + " stream: tuser changes within a frame"};
   unsigned count = 0;
   while (count < BUS_BYTES && (keep >> count & 1)) count++;
   uint64_t expected = count == 64 ? ~0ull : (1ull << count) - 1;
@@ -165,8 +173,8 @@ void run_frames(const std::vector<std::vector<uint8_t>> &frames) {
       moved = true;
     }
     if (core->m_axis_wire_tvalid && !hold_wire) {
-      wire_now.user = core->m_axis_wire_tuser;
-      take_beat("wire", wire_now, core->m_axis_wire_tdata, core->m_axis_wire_tkeep, core->m_axis_wire_tlast);
+      take_beat("wire", wire_now, core->m_axis_wire_tuser, core->m_axis_wire_tdata, core->m_axis_wire_tkeep,
+                core->m_axis_wire_tlast);
       if (core->m_axis_wire_tlast) {
         wire.push_back(wire_now);
         wire_now = Left();
@@ -175,8 +183,8 @@ void run_frames(const std::vector<std::vector<uint8_t>> &frames) {
       moved = true;
     }
     if (core->m_axis_host_tvalid && !hold_host) {
-      host_now.user = core->m_axis_host_tuser;
-      take_beat("host", host_now, core->m_axis_host_tdata, core->m_axis_host_tkeep, core->m_axis_host_tlast);
+      take_beat("host", host_now, core->m_axis_host_tuser, core->m_axis_host_tdata, core->m_axis_host_tkeep,
+                core->m_axis_host_tlast);
       if (core->m_axis_host_tlast) {
         host.push_back(host_now);
         host_now = Left();

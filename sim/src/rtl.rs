@@ -126,7 +126,9 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         let mut batch = Batch::default();
         let (mut number, mut offset, mut offered, mut inside) = (0, 0, false, 0);
         let mut wire = Vec::new();
+        let mut wire_user = 0;
         let mut host = Vec::new();
+        let mut host_user = 0;
         let mut progress = self.clocks;
         let start = self.clocks;
         // Beats of frames whose record has not come are charged; a record of a frame that leaves waits for its end.
@@ -168,6 +170,12 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
                 let user = self.core.m_axis_wire.tuser.val().to_u32();
                 let keep = self.core.m_axis_wire.tkeep.val();
                 let last = self.core.m_axis_wire.tlast.val();
+                if wire.is_empty() {
+                    wire_user = user;
+                }
+                if wire_user != user {
+                    return Err(self.stuck("wire stream: tuser changes within a frame".to_owned()));
+                }
                 take_beat::<D, K>(&mut wire, self.core.m_axis_wire.tdata.val(), keep, last)
                     .map_err(|message| self.stuck(format!("wire stream: {message}")))?;
                 if last {
@@ -180,6 +188,12 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
                 let user = self.core.m_axis_host.tuser.val().to_u32();
                 let keep = self.core.m_axis_host.tkeep.val();
                 let last = self.core.m_axis_host.tlast.val();
+                if host.is_empty() {
+                    host_user = user;
+                }
+                if host_user != user {
+                    return Err(self.stuck("host stream: tuser changes within a frame".to_owned()));
+                }
                 take_beat::<D, K>(&mut host, self.core.m_axis_host.tdata.val(), keep, last)
                     .map_err(|message| self.stuck(format!("host stream: {message}")))?;
                 if last {

@@ -20,12 +20,12 @@ impl Stimulus {
     /// Everything as fast as it goes.
     pub const SMOOTH: Self = Self { seed: 1, gap: 0, stall_wire: 0, stall_host: 0 };
 
-    /// Pauses and stalls that depend on a seed: from none to three clocks in four.
+    /// Pauses and stalls that depend on a seed: each from one clock in eight to five in eight.
     #[must_use]
     pub fn from_seed(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let word = random.next();
-        let rate = |shift: u32| u8::try_from((word >> shift) & 0xc0).unwrap_or(0);
+        let rate = |shift: u32| u8::try_from(32 + ((word >> shift) & 0x7f)).unwrap_or(u8::MAX);
         Self { seed, gap: rate(0), stall_wire: rate(8), stall_host: rate(16) }
     }
 }
@@ -52,8 +52,12 @@ pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        // Zero is the one state that the generator cannot leave.
-        Self(seed ^ 0x9e37_79b9_7f4a_7c15 | 1)
+        // Neighbouring seeds must not give like streams: splitmix64's finaliser. Zero is the one state that the
+        // generator cannot leave.
+        let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self((state ^ (state >> 31)).max(1))
     }
 
     pub(crate) fn next(&mut self) -> u64 {
@@ -70,6 +74,23 @@ impl Random {
             stall_wire: wire < stimulus.stall_wire,
             stall_host: host < stimulus.stall_host,
             garbage,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_differ_and_all_hold_up_every_stream() {
+        let stimuli: Vec<Stimulus> = (0..64).map(Stimulus::from_seed).collect();
+        for (index, stimulus) in stimuli.iter().enumerate() {
+            assert!(stimulus.gap >= 32 && stimulus.stall_wire >= 32 && stimulus.stall_host >= 32);
+            let mut own = Random::new(stimulus.seed);
+            let streams = stimuli[..index].iter().filter(|other| Random::new(other.seed).next() == own.clone().next());
+            assert_eq!(streams.count(), 0, "seed {index}");
+            own.next();
         }
     }
 }

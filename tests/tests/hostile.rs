@@ -2,7 +2,8 @@
 //! software says.
 //!
 //! Method: a seeded generator of mostly valid frames with one to three faults each, of every length class, back to
-//! back on both buses. The seed of a run is printed with a difference; `MAGLANE_FRAMES` sets how many frames.
+//! back on both buses. The seed of a run is printed with a difference; `MAGLANE_FRAMES` sets how many
+//! frames, `MAGLANE_SEED` shifts the seeds.
 
 use maglane_hw::profile::Profile;
 use maglane_sim::Stimulus;
@@ -110,6 +111,12 @@ fn count(default: usize) -> usize {
     std::env::var("MAGLANE_FRAMES").map_or(default, |text| text.parse().expect("MAGLANE_FRAMES is a number"))
 }
 
+/// Shifts the seeds of a campaign.
+fn seed(default: u64) -> u64 {
+    std::env::var("MAGLANE_SEED")
+        .map_or(default, |text| text.parse::<u64>().expect("MAGLANE_SEED is a number") + default)
+}
+
 fn run(profile: Profile, kind: Kind, seed: u64, frames: usize) -> Vec<bool> {
     let mut random = Random(seed);
     let frames: Vec<Vec<u8>> = (0..frames).map(|_| frame(&mut random)).collect();
@@ -130,8 +137,8 @@ fn run(profile: Profile, kind: Kind, seed: u64, frames: usize) -> Vec<bool> {
 
 #[test]
 fn hostile_frames_agree_in_verilog() {
-    let seen = run(Profile::Lab, Kind::Verilog, 101, count(40_000));
-    run(Profile::Lab64, Kind::Verilog, 102, count(40_000));
+    let seen = run(Profile::Lab, Kind::Verilog, seed(101), count(40_000));
+    run(Profile::Lab64, Kind::Verilog, seed(102), count(40_000));
     // The generator is worth something only if it reaches the checks.
     for &verdict in Verdict::ALL {
         let unreachable = [Verdict::PassBypass, Verdict::DropNoBackend, Verdict::PassUnsupported].contains(&verdict);
@@ -141,8 +148,8 @@ fn hostile_frames_agree_in_verilog() {
 
 #[test]
 fn hostile_frames_agree_in_the_simulation() {
-    run(Profile::Lab, Kind::Rtl, 103, count(400));
-    run(Profile::Lab64, Kind::Rtl, 104, count(400));
+    run(Profile::Lab, Kind::Rtl, seed(103), count(400));
+    run(Profile::Lab64, Kind::Rtl, seed(104), count(400));
 }
 
 #[test]
@@ -215,5 +222,36 @@ fn hostile_table_rows_agree() {
     }
     for verdict in [Verdict::PassUnsupported, Verdict::DropNoBackend, Verdict::PassTooBig] {
         assert!(seen[usize::from(verdict.code())], "{} was never reached", verdict.name());
+    }
+}
+
+#[test]
+fn card_builds_agree() {
+    // The sizes that ship: tables filled to their upper index bits, so that every address bit is looked at.
+    for (name, profile) in [("sume", Profile::Sume), ("alveo", Profile::Alveo)] {
+        let text = std::fs::read_to_string(bench::root().join("examples/web.toml")).unwrap();
+        let mut image = bench::tables(&text.replace("geometry = \"lab\"", &format!("geometry = \"{name}\"")));
+        let mut random = Random(500);
+        let row = image.backends[0];
+        for (index, backend) in image.backends.iter_mut().enumerate() {
+            *backend = row;
+            backend.address[2..4].copy_from_slice(&u16::try_from(index).unwrap().to_be_bytes());
+        }
+        for entry in &mut image.lookup {
+            *entry = u16::try_from(random.below(65_536)).unwrap().into();
+        }
+        for service in image.services.iter_mut().filter(|row| row.flags != 0) {
+            service.lookup_base = random.next().to_le_bytes()[..3].try_into().unwrap();
+        }
+        let frames: Vec<Vec<u8>> = (0..6_000).map(|_| frame(&mut random)).collect();
+        let engines = bench::lineup(&[Kind::Verilog], profile, Stimulus::from_seed(500));
+        match bench::crosscheck(engines, &image, &frames) {
+            Ok((outcomes, _)) => {
+                let reached = outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Forward);
+                let bits = reached.fold(0, |bits, outcome| bits | outcome.backend);
+                assert_eq!(u32::from(bits), profile.geometry().backends - 1, "{name}: every bit of a backend id");
+            }
+            Err(difference) => panic!("{name}: {difference}"),
+        }
     }
 }

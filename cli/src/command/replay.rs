@@ -63,6 +63,10 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
         if batch.is_empty() {
             break;
         }
+        #[cfg(feature = "lab")]
+        if args.engine != Kind::Software {
+            input::refuse_empty_frames(&batch, frames + 1)?;
+        }
         frames += batch.len() as u64;
         for (frame, outcome) in batch.iter().zip(engine.process(&batch)?) {
             if outcome.verdict == Verdict::Forward {

@@ -39,6 +39,9 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<bool> {
     let captures = captures(&args.capture)?;
     let (first, frames) = frames(&captures, args)?;
     let plans = plans(args, image.geometry)?;
+    if plans.iter().flat_map(|plan| &plan.kinds).any(|&kind| kind != Kind::Software) {
+        input::refuse_empty_frames(&frames, first)?;
+    }
     refuse_bad_outputs(args)?;
     let mut writer = args.out.as_deref().map(CaptureWriter::create).transpose()?;
 
@@ -130,7 +133,11 @@ impl Job<'_> {
         }
         let mut counters = None;
         if found.is_none() {
-            match lockstep.counters()? {
+            let result = match lockstep.counters() {
+                Err(EngineError::Stopped { engine, message }) => Err(self.stopped(&engine, message, self.frames)),
+                other => other?,
+            };
+            match result {
                 Ok(all) => counters = Some(all),
                 Err(difference) => found = Some(difference),
             }
@@ -177,9 +184,9 @@ impl Job<'_> {
     fn stopped(&self, engine: &str, message: String, batch: &[Frame<'_>]) -> Difference {
         let other = self.plan.kinds.iter().map(|kind| kind.name()).find(|&name| name != engine).unwrap_or("software");
         // The batch is a part of the frames: its end is a position in them.
-        let before = self.frames.iter().position(|frame| std::ptr::eq(frame, &batch[0])).unwrap_or(0);
+        let before = batch.first().and_then(|first| self.frames.iter().position(|frame| std::ptr::eq(frame, first)));
         Difference {
-            frame: Some((before + batch.len()) as u64),
+            frame: before.map(|before| (before + batch.len()) as u64),
             stage: None,
             field: format!("engine {engine} stops within the {} frames that end here", batch.len()),
             expected: (other.to_owned(), "goes on".to_owned()),
