@@ -163,6 +163,15 @@ fn capture_without_packets_agrees_on_nothing() {
 }
 
 #[test]
+fn frame_of_no_bytes_is_refused_where_a_card_takes_part() {
+    let folder = Folder::new();
+    let mut bytes = capture("web.pcap")[..24].to_vec();
+    bytes.extend([0; 16]);
+    folder.put("empty.pcap", &bytes);
+    folder.refused(&two(&["--capture", "empty.pcap"]), "frame 1 has 0 bytes");
+}
+
+#[test]
 fn bad_captures_are_refused() {
     for (name, bytes, place) in bad_captures() {
         let folder = web();
