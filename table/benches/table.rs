@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use maglane_table::Config;
-use maglane_table::fill::{Share, maglev};
+use maglane_table::fill::{Share, maglev, ring, round_robin};
 
 fn fill(c: &mut Criterion) {
     let names: Vec<String> = (0..1_000).map(|index| format!("backend-{index}")).collect();
@@ -17,6 +17,13 @@ fn fill(c: &mut Criterion) {
     ] {
         c.bench_function(id, |bencher| bencher.iter(|| maglev(std::hint::black_box(&shares), 65_521)));
     }
+    let shares = weights(|index| u16::try_from(index % 100 + 1).unwrap_or(1));
+    c.bench_function("wallclock/fill/ring_65521_1000", |bencher| {
+        bencher.iter(|| ring(std::hint::black_box(&shares), 65_521));
+    });
+    c.bench_function("wallclock/fill/round_robin_1000", |bencher| {
+        bencher.iter(|| round_robin(std::hint::black_box(&shares)));
+    });
 }
 
 fn image(c: &mut Criterion) {

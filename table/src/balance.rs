@@ -6,7 +6,7 @@ use maglane_spec::limit::NO_BACKEND;
 use maglane_spec::row::ServiceRow;
 use serde::Serialize;
 
-use crate::audit::valid_services;
+use crate::audit::{address, valid_services};
 use crate::file::{ServiceNames, TableFile};
 
 /// A service's slots.
@@ -24,6 +24,8 @@ pub struct ServiceBalance {
     pub protocol: u8,
     /// Whether it takes frames.
     pub enabled: bool,
+    /// How the pipeline reads the slots: `hash`, `two-choice` or `sequence`.
+    pub selection: &'static str,
     /// Slots.
     pub table_size: u16,
     /// Slots of nobody.
@@ -109,24 +111,21 @@ impl TableFile {
         ServiceBalance {
             id: names.id,
             name: names.name.clone(),
-            address: address(row),
+            address: address(row.address, row.flags & ServiceRow::FLAG_IPV6 != 0),
             port: (row.flags & ServiceRow::FLAG_ALL_PORTS == 0).then(|| row.port.value()),
             protocol: row.protocol,
             enabled: row.flags & ServiceRow::FLAG_ENABLED != 0,
+            selection: match row.selection {
+                ServiceRow::SELECTION_TWO_CHOICE => "two-choice",
+                ServiceRow::SELECTION_SEQUENCE => "sequence",
+                _ => "hash",
+            },
             table_size,
             slots_empty,
             deviation_max: backends.iter().map(|backend| backend.deviation.abs()).fold(0.0, f64::max),
             backends,
         }
     }
-}
-
-fn address(row: &ServiceRow) -> IpAddr {
-    if row.flags & ServiceRow::FLAG_IPV6 != 0 {
-        return IpAddr::from(row.address);
-    }
-    let [a, b, c, d, ..] = row.address;
-    IpAddr::from([a, b, c, d])
 }
 
 #[cfg(test)]
@@ -151,6 +150,22 @@ mod tests {
         assert_eq!((draining.weight, draining.slots, draining.deviation), (0, 0, 0.0));
         assert_eq!((balance[4].port, balance[5].enabled), (None, false));
         assert!(serde_json::to_string(&balance).unwrap().contains("\"address\":\"192.0.2.10\""));
+    }
+
+    #[test]
+    fn balance_is_that_of_the_scheduler() {
+        let text = include_str!("../../examples/schedulers.toml");
+        let balance = Config::parse("schedulers.toml", text).unwrap().table_file().unwrap().balance();
+        for service in &balance {
+            let (selection, deviation) = match service.name.as_str() {
+                "batch" => ("sequence", 1e-9),
+                "search" => ("two-choice", 0.01),
+                "cache" => ("hash", 0.25),
+                _ => ("hash", 0.01),
+            };
+            assert_eq!(service.selection, selection, "{}", service.name);
+            assert!(service.deviation_max < deviation && service.slots_empty == 0, "{service:?}");
+        }
     }
 
     #[test]

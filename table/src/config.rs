@@ -7,6 +7,7 @@ mod check;
 mod error;
 mod raw;
 mod service;
+mod source;
 mod syntax;
 mod value;
 
@@ -21,7 +22,9 @@ use maglane_spec::row::{BackendRow, ServiceRow};
 
 pub use error::{ConfigError, PROBLEMS_MAX, Problem};
 
-pub(crate) use error::Source;
+pub(crate) use error::Problems;
+use source::Source;
+pub(crate) use source::shown;
 
 /// A MAC address, in network order.
 pub type Mac = [u8; 6];
@@ -42,16 +45,18 @@ impl Config {
     /// Everything that is wrong with it, each with its place and the remedy. A file that is not TOML, or has a key or
     /// a type that the format does not know, is reported up to the first such place only.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        // Editors do not show a byte order mark, so it takes no column.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let fail = |text: &str, problems| {
             ConfigError::new(Arc::new(Source { name: name.to_owned(), text: text.to_owned() }), problems)
         };
         if text.len() > CONFIG_LEN_MAX {
             let problem = Problem::nowhere(format!("the file has {} bytes", text.len()))
                 .help(format!("a configuration has at most {CONFIG_LEN_MAX} bytes"));
-            return Err(fail("", vec![problem]));
+            return Err(fail("", problem.into()));
         }
         let file =
-            toml::from_str::<raw::File>(text).map_err(|error| fail(text, vec![syntax::problem(&error, text)]))?;
+            toml::from_str::<raw::File>(text).map_err(|error| fail(text, syntax::problem(&error, text).into()))?;
         let (geometry, datapath, services) = check::file(file, text.len()).map_err(|problems| fail(text, problems))?;
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
         Ok(Self { geometry, datapath, services, source })
@@ -85,7 +90,7 @@ impl Config {
     }
 
     /// An error of the configuration that shows up later than in parsing.
-    pub(crate) fn error(&self, problems: Vec<Problem>) -> ConfigError {
+    pub(crate) fn error(&self, problems: Problems) -> ConfigError {
         ConfigError::new(Arc::clone(&self.source), problems)
     }
 }
@@ -130,7 +135,8 @@ pub struct Service {
     pub scheduler: Scheduler,
     /// Which fields of a packet choose the backend.
     pub affinity: Affinity,
-    /// Entries of the lookup slice, a prime.
+    /// Entries of the lookup slice: a prime where a Maglev fill uses it, and with round robin the length of the
+    /// sequence, whatever the file says.
     pub table_size: u16,
     /// GRE key of frames to the backends.
     pub gre_key: Option<u32>,
@@ -201,20 +207,26 @@ words! {
 }
 
 words! {
-    /// How a lookup slice is filled.
+    /// How a lookup slice is filled, and how the pipeline reads it.
     Scheduler {
         /// Weighted Maglev hashing.
         Maglev = "maglev",
+        /// A ring of virtual nodes.
+        Ring = "ring",
         /// Maglev hashing over the client's address.
         SourceHash = "source-hash",
+        /// Weighted round robin: new flows take the slots in turn.
+        RoundRobin = "round-robin",
         /// Maglev hashing whose weights a controller recomputes from flow counts; here it starts from those of the
         /// file.
         LeastConnections = "least-connections",
+        /// Maglev hashing with two candidates, of which the less loaded is taken.
+        ///
+        /// # Source
+        /// Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", IEEE TPDS 12(10), 2001.
+        TwoChoice = "two-choice",
     }
 }
-
-/// Schedulers of the format that no fill exists for yet.
-pub(crate) const SCHEDULERS_PLANNED: [&str; 3] = ["ring", "round-robin", "two-choice"];
 
 words! {
     /// Which fields of a packet choose its backend.
@@ -247,6 +259,18 @@ impl Protocol {
         match self {
             Self::Tcp => 6,
             Self::Udp => 17,
+        }
+    }
+}
+
+impl Scheduler {
+    /// Selection code of the service row.
+    #[must_use]
+    pub const fn selection(self) -> u8 {
+        match self {
+            Self::Maglev | Self::Ring | Self::SourceHash | Self::LeastConnections => ServiceRow::SELECTION_HASH,
+            Self::TwoChoice => ServiceRow::SELECTION_TWO_CHOICE,
+            Self::RoundRobin => ServiceRow::SELECTION_SEQUENCE,
         }
     }
 }
@@ -286,8 +310,20 @@ pub(crate) fn is_name(text: &str) -> bool {
     value::name(text).is_ok()
 }
 
+/// Whether an address can be one host's.
+pub(crate) fn is_host(address: IpAddr) -> bool {
+    value::host(address).is_ok()
+}
+
+/// Whether a MAC address can be one network interface's.
+pub(crate) fn is_station(mac: Mac) -> bool {
+    value::station(mac).is_ok()
+}
+
 /// Table size of a service that names none.
-pub(crate) const TABLE_SIZE_DEFAULT: u32 = TABLE_SIZE_MAX;
+// Below 2^16 by definition.
+#[allow(clippy::cast_possible_truncation)]
+pub(crate) const TABLE_SIZE_DEFAULT: u16 = TABLE_SIZE_MAX as u16;
 
 #[cfg(test)]
 mod tests;

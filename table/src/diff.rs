@@ -38,7 +38,8 @@ pub struct ServiceDiff {
     pub table_size_before: u16,
     /// Slots in the new image.
     pub table_size: u16,
-    /// Slots of the new image whose new flows meet another backend than before.
+    /// Slots of the new image whose new flows meet another backend than before. Those of round robin are not reached by
+    /// hash, so that they tell how much of the sequence changes, not which flows do.
     pub slots_moved: u32,
     /// These as a fraction of all.
     pub share_moved: f64,

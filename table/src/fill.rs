@@ -2,14 +2,26 @@
 //!
 //! A fill depends only on identities, weights and the slice's length, never on the order of the configuration, so
 //! that every instance builds the same table. It knows nothing of services, rows or files.
+//!
+//! | scheduler | fill | how the pipeline reads the slice |
+//! |---|---|---|
+//! | `maglev`, `source-hash`, `least-connections` | [`maglev()`] | one slot by hash |
+//! | `two-choice` | [`maglev()`] | two slots by hash, the less loaded backend is taken |
+//! | `ring` | [`ring()`] | one slot by hash |
+//! | `round-robin` | [`round_robin()`] | the slots in turn |
 
 mod maglev;
+mod ring;
+mod round_robin;
 
 use std::hash::Hasher;
 
+use maglane_spec::limit::NO_BACKEND;
 use siphasher::sip::SipHasher24;
 
 pub use maglev::maglev;
+pub use ring::ring;
+pub use round_robin::{round_robin, round_robin_len};
 
 /// One who may get slots of a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +36,17 @@ pub struct Share<'a> {
 #[must_use]
 pub fn identity_hash(index: u64, identity: &str) -> u64 {
     siphash24([index, 0], identity.as_bytes())
+}
+
+/// Indices of those who take part, in ascending order of identity bytes.
+///
+/// # Panics
+/// When an index could be taken for [`NO_BACKEND`].
+fn visits(shares: &[Share<'_>]) -> Vec<usize> {
+    assert!(shares.len() < usize::from(NO_BACKEND), "an index must fit an entry");
+    let mut visits: Vec<usize> = (0..shares.len()).filter(|&index| shares[index].weight > 0).collect();
+    visits.sort_by_key(|&index| shares[index].identity.as_bytes());
+    visits
 }
 
 /// SipHash-2-4 of a message under the key (k0, k1).

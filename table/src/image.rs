@@ -7,7 +7,7 @@ use maglane_spec::endian::{U16Be, U16Le, U32Be, U32Le};
 use maglane_spec::limit::NO_BACKEND;
 use maglane_spec::row::{BackendRow, DatapathRow, ServiceRow};
 
-use crate::config::{Backend, Config, ConfigError, Problem, Service, State};
+use crate::config::{Backend, Config, ConfigError, Problem, Problems, Scheduler, Service, State};
 use crate::fill::{self, Share};
 use crate::place;
 
@@ -26,16 +26,18 @@ impl Config {
         let Some(placement) = place::place(&keys, self.geometry().services) else {
             let problem = Problem::nowhere("the services' addresses and ports collide in the service table")
                 .help("change some addresses or ports, or choose a geometry with room for more services");
-            return Err(self.error(vec![problem]));
+            return Err(self.error(problem.into()));
         };
         image.datapath = self.datapath_row(placement.seeds);
 
-        let mut problems = Vec::new();
+        let mut problems = Problems::default();
         let (mut lookup_base, mut backend_base) = (0usize, 0usize);
         for (id, service) in self.services().iter().enumerate() {
             image.services[placement.rows[id]] = service_row(service, &keys[id], id, lookup_base);
             let slice = &mut image.lookup[lookup_base..][..usize::from(service.table_size)];
-            for (entry, index) in slice.iter_mut().zip(service.slice()) {
+            let owners = service.slice();
+            debug_assert_eq!(owners.len(), slice.len());
+            for (entry, index) in slice.iter_mut().zip(owners) {
                 if index != NO_BACKEND {
                     *entry = U16Le::new(narrow(backend_base + usize::from(index)));
                 }
@@ -55,7 +57,7 @@ impl Config {
             lookup_base += 2 * service.slice_entries() as usize;
             backend_base += service.backends.len();
         }
-        if problems.is_empty() { Ok(image) } else { Err(self.error(problems)) }
+        if problems.found() == 0 { Ok(image) } else { Err(self.error(problems)) }
     }
 
     fn datapath_row(&self, service_seed: [[u16; ServiceRow::KEY_WORDS]; 2]) -> DatapathRow {
@@ -88,7 +90,13 @@ impl Service {
             .iter()
             .map(|backend| Share { identity: &backend.identity, weight: backend.fill_weight() })
             .collect();
-        fill::maglev(&shares, self.table_size)
+        match self.scheduler {
+            Scheduler::Maglev | Scheduler::SourceHash | Scheduler::LeastConnections | Scheduler::TwoChoice => {
+                fill::maglev(&shares, self.table_size)
+            }
+            Scheduler::Ring => fill::ring(&shares, self.table_size),
+            Scheduler::RoundRobin => fill::round_robin(&shares),
+        }
     }
 
     /// The lookup slice as identities; none where nobody takes new flows.
@@ -121,7 +129,7 @@ fn service_row(service: &Service, key: &place::Key, id: usize, lookup_base: usiz
         protocol: key.protocol,
         flags,
         lookup_base: ServiceRow::lookup_base_bytes(narrow(lookup_base)),
-        selection: ServiceRow::SELECTION_HASH,
+        selection: service.scheduler.selection(),
         gre_key: U32Be::new(service.gre_key.unwrap_or(0)),
         table_size: U16Le::new(service.table_size),
         id: U16Le::new(narrow(id)),
@@ -168,6 +176,7 @@ mod tests {
     const WEB: &str = include_str!("../../examples/web.toml");
     const DUAL_STACK: &str = include_str!("../../examples/dual-stack.toml");
     const MANY_SERVICES: &str = include_str!("../../examples/many-services.toml");
+    const SCHEDULERS: &str = include_str!("../../examples/schedulers.toml");
 
     fn config(text: &str) -> Config {
         Config::parse("example.toml", text).unwrap_or_else(|error| panic!("{error}"))
@@ -236,7 +245,7 @@ mod tests {
 
     #[test]
     fn slices_point_at_their_own_backends_only() {
-        for text in [WEB, DUAL_STACK, MANY_SERVICES] {
+        for text in [WEB, DUAL_STACK, MANY_SERVICES, SCHEDULERS] {
             let (config, image) = (config(text), image(text));
             let mut expected = vec![NO_BACKEND; image.lookup.len()];
             for (id, service) in config.services().iter().enumerate() {
@@ -276,6 +285,38 @@ mod tests {
         for (before, after) in before.services().iter().zip(after.services()) {
             assert_eq!(before.slice_identities(), after.slice_identities());
         }
+    }
+
+    #[test]
+    fn schedulers_are_as_the_example_says() {
+        let (config, image) = (config(SCHEDULERS), image(SCHEDULERS));
+        let row = |name: &str| {
+            let id = config.services().iter().position(|service| service.name == name).unwrap();
+            (row_of(&image, u16::try_from(id).unwrap()), &config.services()[id])
+        };
+        for (name, selection, size, affinity) in [
+            ("shop", ServiceRow::SELECTION_HASH, 1_021, ServiceRow::AFFINITY_FIVE_TUPLE),
+            ("cache", ServiceRow::SELECTION_HASH, 2_000, ServiceRow::AFFINITY_FIVE_TUPLE),
+            ("game-control", ServiceRow::SELECTION_HASH, 251, ServiceRow::AFFINITY_CLIENT),
+            ("game-stream", ServiceRow::SELECTION_HASH, 251, ServiceRow::AFFINITY_CLIENT),
+            ("portal", ServiceRow::SELECTION_HASH, 251, ServiceRow::AFFINITY_CLIENT_PROTOCOL),
+            ("batch", ServiceRow::SELECTION_SEQUENCE, 7, ServiceRow::AFFINITY_FIVE_TUPLE),
+            ("upload", ServiceRow::SELECTION_HASH, 509, ServiceRow::AFFINITY_FIVE_TUPLE),
+            ("search", ServiceRow::SELECTION_TWO_CHOICE, 509, ServiceRow::AFFINITY_FIVE_TUPLE),
+        ] {
+            let (row, _) = row(name);
+            let found = (row.selection, row.table_size.value(), row.flags >> ServiceRow::AFFINITY_SHIFT);
+            assert_eq!(found, (selection, size, affinity), "{name}");
+        }
+        assert_eq!(row("game-control").1.slice_identities(), row("game-stream").1.slice_identities());
+        let batch: Vec<u8> =
+            row("batch").1.slice_identities().into_iter().map(|identity| identity.unwrap().as_bytes()[6]).collect();
+        assert_eq!(batch, b"1121311");
+        let shop = row("shop").1.slice_identities();
+        assert!(shop.iter().all(|identity| matches!(identity, Some("shop-1" | "shop-2" | "shop-3"))));
+        let loads: Vec<u8> =
+            image.backends.iter().rev().skip_while(|row| row.load == 0).take(3).map(|row| row.load).collect();
+        assert_eq!(loads, [45, 200, 40]);
     }
 
     #[test]

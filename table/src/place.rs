@@ -287,6 +287,51 @@ mod tests {
         }
     }
 
+    /// Keys that differ in the given bits only, each bit of an index being one bit of a word: ports or hosts in a row,
+    /// every 16th network, the same number in two words.
+    #[test]
+    fn regular_keys_are_placed_within_few_attempts() {
+        let bits = |word: usize, first: usize| (0..10).map(move |bit| (word, (first + bit) % 16)).collect::<Vec<_>>();
+        let mut families: Vec<Vec<(usize, usize)>> =
+            [0, 1, 7, 8].into_iter().flat_map(|word| (0..16).map(move |first| bits(word, first))).collect();
+        families.extend((0..6).map(|turn| (0..10).map(|bit| (bit * turn % 9, 15 - bit)).collect()));
+        families.extend((0..16).map(|at| (0..9).map(|word| (word, at)).chain([(0, (at + 8) % 16)]).collect()));
+        for family in families {
+            for services in [4_u32, 16, 64, 256, 1_024] {
+                let keys: BTreeSet<Key> = (0..services)
+                    .map(|index| {
+                        let mut words = [0x2001_u16, 0xdb8, 0, 0, 0, 0, 0, 1, 80];
+                        for (bit, &(word, at)) in family.iter().enumerate() {
+                            words[word] ^= u16::from(index >> bit & 1 == 1) << at;
+                        }
+                        let mut address = [0; 16];
+                        for (bytes, word) in address.chunks_exact_mut(2).zip(words) {
+                            bytes.copy_from_slice(&word.to_be_bytes());
+                        }
+                        Key {
+                            address,
+                            port: words[8],
+                            protocol: 6,
+                            flags: ServiceRow::FLAG_VALID | ServiceRow::FLAG_IPV6,
+                        }
+                    })
+                    .collect();
+                let keys: Vec<Key> = keys.into_iter().collect();
+                let placement = place(&keys, services);
+                assert!(placement.is_some_and(|placement| placement.attempts < 32), "{services} of {family:?}");
+            }
+        }
+    }
+
+    /// Three keys of one hash are more than two sub-tables can hold, under whatever seeds: all attempts are made, and
+    /// each ends.
+    #[test]
+    fn keys_that_no_seeds_part_have_no_place() {
+        let mut keys = distinct_keys(3, 1_021);
+        keys.extend([keys[7]; 3]);
+        assert_eq!(place(&keys, 1_024), None);
+    }
+
     #[test]
     fn too_many_keys_have_no_place() {
         assert_eq!(place(&distinct_keys(0, 17), 16), None);

@@ -6,16 +6,16 @@ use maglane_spec::Geometry;
 use maglane_spec::limit::{MTU_MAX, MTU_MIN, SOURCE_ENTROPY_BITS_MAX, TIMEOUT_TICKS_MAX};
 use toml::Spanned;
 
-use super::error::Problem;
+use super::error::{Problem, Problems};
 use super::raw::{self, Maybe};
 use super::value::{self, Refusal};
-use super::{Datapath, Service, service};
+use super::{Datapath, Scheduler, Service, service};
 
 /// Checks a whole file of `len` bytes.
-pub(super) fn file(file: raw::File, len: usize) -> Result<(Geometry, Datapath, Vec<Service>), Vec<Problem>> {
+pub(super) fn file(file: raw::File, len: usize) -> Result<(Geometry, Datapath, Vec<Service>), Problems> {
     let mut check = Check::default();
     let Some(table) = file.datapath else {
-        check.problems.push(
+        check.push(
             Problem::at(len..len, "there is no [datapath] table")
                 .help("add [datapath] with at least hash_key and mac to the file"),
         );
@@ -29,8 +29,8 @@ pub(super) fn file(file: raw::File, len: usize) -> Result<(Geometry, Datapath, V
     if let Some(geometry) = geometry {
         check.fit(&geometry, &services);
     }
-    match (check.problems.is_empty(), geometry) {
-        (true, Some(geometry)) => Ok((geometry, datapath, services)),
+    match (check.found(), geometry) {
+        (0, Some(geometry)) => Ok((geometry, datapath, services)),
         _ => Err(check.problems),
     }
 }
@@ -38,12 +38,17 @@ pub(super) fn file(file: raw::File, len: usize) -> Result<(Geometry, Datapath, V
 /// Collects problems. A check that fails leaves one and goes on with a stand-in, so that one run shows all.
 #[derive(Default)]
 pub(super) struct Check {
-    pub(super) problems: Vec<Problem>,
+    problems: Problems,
 }
 
 impl Check {
     pub(super) fn push(&mut self, problem: Problem) {
         self.problems.push(problem);
+    }
+
+    /// How many problems there are so far.
+    pub(super) fn found(&self) -> usize {
+        self.problems.found()
     }
 
     /// A number of a range, or its default.
@@ -158,13 +163,13 @@ impl Check {
     }
 
     fn custom_geometry(&mut self, raw: raw::CustomGeometry, place: &Range<usize>) -> Option<Geometry> {
-        let before = self.problems.len();
+        let before = self.found();
         let bus_bytes = self.size("bus_bytes", raw.bus_bytes, 32, 64, place);
         let [services, backends, lookup_entries, flow_sets] = {
             let mut values = [raw.services, raw.backends, raw.lookup_entries, raw.flow_sets].into_iter();
             Geometry::BOUNDS.map(|(key, least, most)| self.size(key, values.next().flatten(), least, most, place))
         };
-        (self.problems.len() == before).then_some(Geometry { bus_bytes, services, backends, lookup_entries, flow_sets })
+        (self.found() == before).then_some(Geometry { bus_bytes, services, backends, lookup_entries, flow_sets })
     }
 
     /// A power of two within bounds.
@@ -218,19 +223,34 @@ impl Check {
             used > u64::from(room)
         });
         let Some(service) = overflow else { return };
-        // What every service could have if all had the same: two slices each, of an even number of entries.
-        let fair = u64::from(room) / (2 * services.len() as u64) / 2 * 2;
-        let (below, _) = crate::prime::neighbours(u32::try_from(fair).unwrap_or(u32::MAX).saturating_add(1));
-        let fair = below.map_or(String::new(), |prime| format!("; {prime} would fit for every service"));
-        self.push(
-            Problem::at(
-                service.place.clone(),
-                format!(
-                    "the lookup tables need {needed} entries, twice the sum of all table sizes, and the geometry has {room}"
-                ),
-            )
-            .label(format!("the first service that does not fit, with table_size {}", service.table_size))
-            .help(format!("make table_size of some services smaller{fair}; or choose a larger geometry")),
+        let message = format!(
+            "the lookup tables need {needed} entries, twice the sum of all table sizes, and the geometry has {room}"
         );
+        let (label, smaller) = if service.scheduler == Scheduler::RoundRobin {
+            (
+                format!("the first service that does not fit: its weights make a sequence of {}", service.table_size),
+                "give the backends of round-robin weights with a common divisor, 2 and 1 instead of 200 and 99"
+                    .to_owned(),
+            )
+        } else {
+            (
+                format!("the first service that does not fit, with table_size {}", service.table_size),
+                format!("make table_size of some services smaller{}", fair_size(room, services)),
+            )
+        };
+        let help = format!("{smaller}; or choose a larger geometry");
+        self.push(Problem::at(service.place.clone(), message).label(label).help(help));
     }
+}
+
+/// What every service could have if all had the same, as part of a sentence.
+fn fair_size(room: u32, services: &[Service]) -> String {
+    // The length of a sequence is not chosen.
+    if services.iter().any(|service| service.scheduler == Scheduler::RoundRobin) {
+        return String::new();
+    }
+    // Two slices each, of an even number of entries.
+    let fair = u64::from(room) / (2 * services.len() as u64) / 2 * 2;
+    let (below, _) = crate::prime::neighbours(u32::try_from(fair).unwrap_or(u32::MAX).saturating_add(1));
+    below.map_or(String::new(), |prime| format!("; {prime} would fit for every service"))
 }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer};
+
+use super::source::{Mark, Source};
 
 /// Most problems that one error reports.
 pub const PROBLEMS_MAX: usize = 20;
@@ -20,12 +22,11 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// Sorts problems by place and keeps the first [`PROBLEMS_MAX`].
-    pub(crate) fn new(source: Arc<Source>, mut problems: Vec<Problem>) -> Self {
-        problems.sort_by_key(|problem| problem.at.as_ref().map(|at| at.start));
-        let left_off = problems.len().saturating_sub(PROBLEMS_MAX);
-        problems.truncate(PROBLEMS_MAX);
-        Self { source, problems, left_off }
+    /// The first [`PROBLEMS_MAX`] problems by place.
+    pub(crate) fn new(source: Arc<Source>, mut problems: Problems) -> Self {
+        problems.settle();
+        let left_off = problems.found - problems.kept.len();
+        Self { source, problems: problems.kept, left_off }
     }
 
     /// Name of the file, as it was given to the parser.
@@ -129,15 +130,9 @@ impl Problem {
         match &self.at {
             None => group = group.element(annotate_snippets::Origin::path(&*source.name)),
             Some(at) => {
-                let mut primary = AnnotationKind::Primary.span(source.clamp(at));
-                if !self.label.is_empty() {
-                    primary = primary.label(&*self.label);
-                }
-                let mut snippet = Snippet::source(&*source.text).path(&*source.name).annotation(primary);
-                if let Some((at, label)) = &self.also {
-                    snippet = snippet.annotation(AnnotationKind::Context.span(source.clamp(at)).label(&**label));
-                }
-                group = group.element(snippet);
+                let mut marks = vec![Mark { kind: AnnotationKind::Primary, at, label: &self.label }];
+                marks.extend(self.also.iter().map(|(at, label)| Mark { kind: AnnotationKind::Context, at, label }));
+                group = group.elements(source.snippets(&marks));
             }
         }
         match &self.help {
@@ -147,24 +142,58 @@ impl Problem {
     }
 }
 
-/// A configuration's text, kept so that what fails later can still show its place.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) name: String,
-    pub(crate) text: String,
+/// All problems that were found, of which only as many are kept as may be shown: a file of 16 MiB has millions.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    kept: Vec<Problem>,
+    found: usize,
 }
 
-impl Source {
-    /// Line and column of a byte offset, from 1.
-    pub(crate) fn line_column(&self, offset: usize) -> (usize, usize) {
-        let before = &self.text[..self.text.floor_char_boundary(offset)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+impl Problems {
+    /// Adds one.
+    pub(crate) fn push(&mut self, problem: Problem) {
+        self.found += 1;
+        self.kept.push(problem);
+        if self.kept.len() >= 16 * PROBLEMS_MAX {
+            self.settle();
+        }
     }
 
-    /// A range inside the text and on character boundaries.
-    fn clamp(&self, range: &Range<usize>) -> Range<usize> {
-        let start = self.text.floor_char_boundary(range.start);
-        start..self.text.ceil_char_boundary(range.end).max(start)
+    /// How many there are, those that are no longer kept too.
+    pub(crate) fn found(&self) -> usize {
+        self.found
+    }
+
+    /// Sorts by place and keeps the first ones. The sort is stable, so that what was dropped would not come back.
+    fn settle(&mut self) {
+        self.kept.sort_by_key(|problem| problem.at.as_ref().map(|at| at.start));
+        self.kept.truncate(PROBLEMS_MAX);
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self { kept: vec![problem], found: 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_problems_by_place_are_kept() {
+        let mut problems = Problems::default();
+        // 0, 7919, 15838, .. modulo 10,007: every place once, in no order.
+        for index in 0..10_007_usize {
+            let at = index * 7_919 % 10_007;
+            problems.push(Problem::at(at..at, at.to_string()));
+            assert!(problems.kept.len() <= 16 * PROBLEMS_MAX);
+        }
+        let source = Source { name: "test.toml".to_owned(), text: "x".repeat(10_007) };
+        let error = ConfigError::new(Arc::new(source), problems);
+        let messages: Vec<&str> = error.problems().iter().map(Problem::message).collect();
+        assert_eq!(messages, (0..PROBLEMS_MAX).map(|at| at.to_string()).collect::<Vec<_>>());
+        assert!(error.to_string().ends_with("note: 9987 more problems are not shown"), "{error}");
     }
 }

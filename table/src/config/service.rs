@@ -5,18 +5,23 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::ops::Range;
 
+use maglane_spec::Geometry;
 use maglane_spec::limit::{TABLE_SIZE_MAX, WEIGHT_MAX};
 use toml::Spanned;
 
 use super::check::Check;
 use super::error::Problem;
 use super::raw::{self, Maybe};
-use super::value::{self, Refusal};
-use super::{Affinity, Backend, Datapath, Protocol, SCHEDULERS_PLANNED, Scheduler, Service, State, TABLE_SIZE_DEFAULT};
-use crate::prime;
+use super::value;
+use super::{Affinity, Backend, Datapath, Protocol, Scheduler, Service, State, TABLE_SIZE_DEFAULT};
+use crate::{fill, prime};
 
 /// Stands in for an address that was refused, until the file as a whole is.
 const NO_ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+/// Stands in for a table size that was refused: the least there is, so that what follows from it is not held against
+/// other services.
+const TABLE_SIZE_UNKNOWN: u16 = 1;
 
 /// Checks all services. `mtu` is the backends' default, `datapath_place` the table of what is missing there.
 pub(super) fn services(
@@ -26,6 +31,7 @@ pub(super) fn services(
     mtu: u16,
     datapath_place: &Range<usize>,
 ) -> Vec<Service> {
+    let raw = bounded(check, raw, Geometry::BOUNDS[0]);
     let mut names: HashMap<String, Range<usize>> = HashMap::new();
     let mut keys: HashMap<(IpAddr, Protocol, Option<NonZeroU16>), Range<usize>> = HashMap::new();
     let mut services = Vec::with_capacity(raw.len());
@@ -34,9 +40,9 @@ pub(super) fn services(
         let raw = item.into_inner();
         let name_place = raw.name.as_ref().map_or(place.clone(), Spanned::span);
         let key_place = raw.address.as_ref().map_or(place.clone(), Spanned::span);
-        let before = check.problems.len();
+        let before = check.found();
         let service = service(check, raw, place, mtu);
-        let key_is_sound = service.address != NO_ADDRESS && check.problems.len() == before;
+        let key_is_sound = service.address != NO_ADDRESS && check.found() == before;
         if !service.name.is_empty() {
             if let Some(first) = names.get(&service.name) {
                 check.push(
@@ -70,6 +76,17 @@ pub(super) fn services(
     services
 }
 
+/// A list, or none of it when not even the largest geometry has room: millions of entries are not looked at one by one.
+fn bounded<T>(check: &mut Check, raw: Vec<Spanned<T>>, (what, _, most): (&str, u32, u32)) -> Vec<Spanned<T>> {
+    let Some(first) = raw.get(most as usize) else { return raw };
+    check.push(
+        Problem::at(first.span(), format!("{} {what} do not fit: the largest geometry has room for {most}", raw.len()))
+            .label("the first that does not fit")
+            .help(format!("remove {what}")),
+    );
+    Vec::new()
+}
+
 fn service(check: &mut Check, raw: raw::Service, place: Range<usize>, mtu: u16) -> Service {
     let table = ("the service", &place);
     let name = check.required(table, "name", "web", raw.name.as_ref(), value::name).unwrap_or_default();
@@ -81,7 +98,9 @@ fn service(check: &mut Check, raw: raw::Service, place: Range<usize>, mtu: u16) 
         .unwrap_or(Protocol::Tcp);
     let port = port(check, raw.port);
     let scheduler_place = raw.scheduler.as_ref().map(Spanned::span);
-    let scheduler = check.text(raw.scheduler.as_ref(), scheduler).unwrap_or(Scheduler::Maglev);
+    let scheduler = check.text(raw.scheduler.as_ref(), |text| value::word("scheduler", text, Scheduler::WORDS));
+    let scheduler_is_sound = scheduler.is_some() || scheduler_place.is_none();
+    let scheduler = scheduler.unwrap_or(Scheduler::Maglev);
     let affinity_place = raw.affinity.as_ref().map(Spanned::span);
     let affinity = check.text(raw.affinity.as_ref(), |text| value::word("affinity", text, Affinity::WORDS));
     let affinity = match (scheduler, affinity) {
@@ -100,6 +119,15 @@ fn service(check: &mut Check, raw: raw::Service, place: Range<usize>, mtu: u16) 
         }
         (_, affinity) => affinity.unwrap_or(Affinity::FiveTuple),
     };
+    let before = check.found();
+    let backends = backends(check, raw.backend, mtu);
+    let table_size = if scheduler == Scheduler::RoundRobin {
+        // Weights that were refused say nothing about the length, and more backends than slots fit nowhere anyway.
+        let len = fill::round_robin_len(backends.iter().map(Backend::fill_weight));
+        len.filter(|_| check.found() == before).unwrap_or(TABLE_SIZE_UNKNOWN)
+    } else {
+        table_size(check, raw.table_size, scheduler_is_sound && scheduler != Scheduler::Ring)
+    };
     Service {
         name,
         address,
@@ -107,22 +135,12 @@ fn service(check: &mut Check, raw: raw::Service, place: Range<usize>, mtu: u16) 
         protocol,
         scheduler,
         affinity,
-        table_size: table_size(check, raw.table_size),
+        table_size,
         gre_key: raw.gre_key.map(|key| check.number("gre_key", Some(key), 0..=i64::from(u32::MAX), 0)),
         enabled: raw.enabled.is_none_or(Spanned::into_inner),
-        backends: backends(check, raw.backend, mtu),
+        backends,
         place,
     }
-}
-
-fn scheduler(text: &str) -> Result<Scheduler, Refusal> {
-    if SCHEDULERS_PLANNED.contains(&text) {
-        return Err(Refusal {
-            message: format!("the scheduler {text} is not built yet"),
-            help: "use maglev, source-hash or least-connections".to_owned(),
-        });
-    }
-    value::word("scheduler", text, Scheduler::WORDS)
 }
 
 fn port(check: &mut Check, value: Maybe<i64>) -> Option<NonZeroU16> {
@@ -137,32 +155,35 @@ fn port(check: &mut Check, value: Maybe<i64>) -> Option<NonZeroU16> {
     port
 }
 
-fn table_size(check: &mut Check, value: Maybe<i64>) -> u16 {
-    let default = u16::try_from(TABLE_SIZE_DEFAULT).unwrap_or(u16::MAX);
-    let Some(value) = value else { return default };
+/// Entries of a slice that is read by hash. Fills other than Maglev's take any number.
+fn table_size(check: &mut Check, value: Maybe<i64>, is_maglev: bool) -> u16 {
+    let Some(value) = value else { return TABLE_SIZE_DEFAULT };
     let size = *value.get_ref();
-    match u32::try_from(size) {
-        Ok(m) if (1..=TABLE_SIZE_MAX).contains(&m) => {
-            if prime::is_prime(m) {
-                return u16::try_from(m).unwrap_or(default);
-            }
-            let help = match prime::neighbours(m) {
-                (Some(below), Some(above)) => format!("the nearest primes are {below} and {above}"),
-                (Some(prime), None) | (None, Some(prime)) => format!("the nearest prime is {prime}"),
-                (None, None) => String::new(),
-            };
-            let message = format!("table_size is {m}, which is not prime, as a Maglev fill needs it");
-            check.push(Problem::at(value.span(), message).help(help));
-        }
-        _ => check.push(
-            Problem::at(value.span(), format!("table_size is {size}"))
-                .help(format!("give a prime from 2 to {TABLE_SIZE_MAX}")),
-        ),
+    let m = u16::try_from(size).unwrap_or(0);
+    if m == 0 || u32::from(m) > TABLE_SIZE_MAX {
+        let help = if is_maglev {
+            format!("give a prime from 2 to {TABLE_SIZE_MAX}")
+        } else {
+            format!("give a number from 1 to {TABLE_SIZE_MAX}")
+        };
+        check.push(Problem::at(value.span(), format!("table_size is {size}")).help(help));
+        return TABLE_SIZE_UNKNOWN;
     }
-    default
+    if is_maglev && !prime::is_prime(u32::from(m)) {
+        let help = match prime::neighbours(u32::from(m)) {
+            (Some(below), Some(above)) => format!("the nearest primes are {below} and {above}"),
+            (Some(prime), None) | (None, Some(prime)) => format!("the nearest prime is {prime}"),
+            (None, None) => String::new(),
+        };
+        let message = format!("table_size is {m}, which is not prime, as a Maglev fill needs it");
+        check.push(Problem::at(value.span(), message).help(help));
+        return TABLE_SIZE_UNKNOWN;
+    }
+    m
 }
 
 fn backends(check: &mut Check, raw: Vec<Spanned<raw::Backend>>, mtu: u16) -> Vec<Backend> {
+    let raw = bounded(check, raw, Geometry::BOUNDS[1]);
     let mut identities: HashMap<String, Range<usize>> = HashMap::new();
     let mut backends = Vec::with_capacity(raw.len());
     for item in raw {

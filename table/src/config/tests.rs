@@ -1,5 +1,8 @@
 //! Every kind of mistake, one at a time: what the error says, where it points, what it advises.
 
+mod hostile;
+mod schedulers;
+
 use super::*;
 
 const DATAPATH: &str = r#"[datapath]
@@ -139,7 +142,7 @@ fn wrong_types() {
 
 #[test]
 fn missing_keys() {
-    assert_problem(SERVICE, "there is no [datapath] table", (7, 1), "add [datapath]");
+    assert_problem(SERVICE, "there is no [datapath] table", (6, 21), "add [datapath]");
     assert_problem(&format!("{}{SERVICE}", datapath_with("hash_key", "")), "no hash_key", (1, 1), "hash_key = \"00");
     assert_problem(&format!("{}{SERVICE}", datapath_with("mac", "")), "[datapath] has no mac", (1, 1), "mac = \"02:");
     for (key, line) in
@@ -263,10 +266,6 @@ fn words() {
     );
     assert_backend_problem("state = \"drain\"", "unknown state \"drain\"", 9, "up, draining, down");
     assert_datapath_problem("geometry = \"sumo\"", "unknown geometry", 12, "did you mean \"sume\"?");
-    for word in SCHEDULERS_PLANNED {
-        let remedy = "use maglev, source-hash or least-connections";
-        assert_service_problem(&format!("scheduler = \"{word}\""), &format!("{word} is not built yet"), 13, remedy);
-    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use maglane_spec::limit::{NO_BACKEND, TABLE_SIZE_MAX};
 
-use super::{Share, identity_hash};
+use super::{Share, identity_hash, visits};
 
 /// Fills a slice of `m` slots.
 ///
@@ -18,11 +18,9 @@ use super::{Share, identity_hash};
 /// Unless `m` is a prime up to [`TABLE_SIZE_MAX`] and there are fewer shares than [`NO_BACKEND`].
 #[must_use]
 pub fn maglev(shares: &[Share<'_>], m: u16) -> Vec<u16> {
-    assert!(shares.len() < usize::from(NO_BACKEND), "an index must fit an entry");
     assert!(crate::prime::is_prime(u32::from(m)), "the steps through a slice reach every slot only if {m} is prime");
     let m = u64::from(m);
-    let mut visits: Vec<usize> = (0..shares.len()).filter(|&index| shares[index].weight > 0).collect();
-    visits.sort_by_key(|&index| shares[index].identity.as_bytes());
+    let visits = visits(shares);
     let candidates: Vec<Candidate> = visits
         .iter()
         .map(|&index| Candidate {
@@ -101,8 +99,8 @@ fn turns(m: u32, quantum: u32, candidates: &[Candidate]) -> Vec<u16> {
 
 /// Calls `act` with each turn, up to `last`, at which the candidate acts.
 ///
-/// Its k-th act, from 0, is at the first turn t with t * weight >= k * quantum that comes after its act before, turn 1 at
-/// the earliest.
+/// Its k-th act, from 0, is at the first turn t with t * weight >= k * quantum that comes after its act before, turn 1
+/// at the earliest.
 fn for_each_turn(candidate: &Candidate, quantum: u32, last: u64, mut act: impl FnMut(usize)) {
     let (weight, quantum) = (u64::from(candidate.weight), u64::from(quantum));
     let (step, step_rest) = (quantum / weight, quantum % weight);
