@@ -1,8 +1,11 @@
 //! Control word and the settings that all frames share, written through the table port.
 
+use maglane_spec::limit::TIMEOUT_TICKS_MAX;
 use maglane_spec::row::DatapathRow;
 use maglane_spec::window;
 use rust_hdl::prelude::*;
+
+use crate::flow_table::sweeper::Timeouts;
 
 const WORDS: usize = DatapathRow::BYTES / 4;
 
@@ -56,9 +59,27 @@ pub struct Control {
     pub enable: Signal<In, Bit>,
     /// The settings.
     pub settings: Signal<Out, Settings>,
+    /// Timeouts of the flow table.
+    pub timeouts: Signal<Out, Timeouts>,
+    /// Length of a tick in milliseconds.
+    pub tick_ms: Signal<Out, Bits<32>>,
+    /// Clocks per millisecond; 0 when the card does not count time.
+    pub clocks_per_ms: Signal<Out, Bits<20>>,
+    /// The tick is set in this clock.
+    pub set_tick: Signal<Out, Bit>,
+    /// To this value.
+    pub set_tick_value: Signal<Out, Bits<6>>,
     serve_reg: DFF<Bit>,
     word_reg: [DFF<Bits<32>>; WORDS],
     mask_reg: DFF<Bits<16>>,
+    clocks_per_ms_reg: DFF<Bits<20>>,
+    set_tick_reg: DFF<Bit>,
+    set_tick_value_reg: DFF<Bits<6>>,
+    timeouts_reg: DFF<Timeouts>,
+    timeout: [Signal<Local, Bits<8>>; 3],
+    clamped: [Signal<Local, Bits<6>>; 3],
+    to_control: Signal<Local, Bit>,
+    timeout_max: Constant<Bits<8>>,
     region: Signal<Local, Bits<4>>,
     word_index: Signal<Local, Bits<28>>,
     entropy_word: Signal<Local, Bits<32>>,
@@ -76,6 +97,19 @@ impl Default for Control {
             data: Default::default(),
             enable: Default::default(),
             settings: Default::default(),
+            timeouts: Default::default(),
+            tick_ms: Default::default(),
+            clocks_per_ms: Default::default(),
+            set_tick: Default::default(),
+            set_tick_value: Default::default(),
+            clocks_per_ms_reg: Default::default(),
+            set_tick_reg: Default::default(),
+            set_tick_value_reg: Default::default(),
+            timeouts_reg: Default::default(),
+            timeout: std::array::from_fn(|_| Default::default()),
+            clamped: std::array::from_fn(|_| Default::default()),
+            to_control: Default::default(),
+            timeout_max: Constant::new(u64::from(TIMEOUT_TICKS_MAX).into()),
             serve_reg: Default::default(),
             word_reg: std::array::from_fn(|_| Default::default()),
             mask_reg: Default::default(),
@@ -100,12 +134,15 @@ const _: () = {
     assert!(DatapathRow::TUNNEL_SOURCE_V4_OFFSET == 24);
     assert!(DatapathRow::SOURCE_ENTROPY_BITS_OFFSET == 28);
     assert!(DatapathRow::SERVICE_SEED_OFFSET == 48);
+    assert!(DatapathRow::TICK_MS_OFFSET == 88);
+    assert!(DatapathRow::TIMEOUT_TICKS_OFFSET == 92);
+    assert!(window::CONTROL_MODE == 0 && window::CONTROL_TICK == 1 && window::CONTROL_CLOCKS_PER_MS == 2);
 };
 
 impl Logic for Control {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, serve_reg, mask_reg);
+        dff_setup!(self, clock, serve_reg, mask_reg, clocks_per_ms_reg, set_tick_reg, set_tick_value_reg, timeouts_reg);
         self.region.next = self.address.val().get_bits::<4>(28);
         self.word_index.next = self.address.val().get_bits::<28>(0);
         for i in 0..24 {
@@ -117,9 +154,32 @@ impl Logic for Control {
                 self.word_reg[i].d.next = self.data.val();
             }
         }
-        if self.enable.val() & (self.region.val() == self.region_control.val()) {
+        self.to_control.next = self.enable.val() & (self.region.val() == self.region_control.val());
+        if self.to_control.val() & (self.word_index.val() == 0) {
             self.serve_reg.d.next = self.data.val().get_bit(0);
         }
+        self.set_tick_reg.d.next = self.to_control.val() & (self.word_index.val() == 1);
+        self.set_tick_value_reg.d.next = self.data.val().get_bits::<6>(0);
+        if self.to_control.val() & (self.word_index.val() == 2) {
+            self.clocks_per_ms_reg.d.next = self.data.val().get_bits::<20>(0);
+        }
+        self.set_tick.next = self.set_tick_reg.q.val();
+        self.set_tick_value.next = self.set_tick_value_reg.q.val();
+        self.clocks_per_ms.next = self.clocks_per_ms_reg.q.val();
+        self.tick_ms.next = self.word_reg[22].q.val();
+        self.timeout[0].next = self.word_reg[23].q.val().get_bits::<8>(0);
+        self.timeout[1].next = self.word_reg[23].q.val().get_bits::<8>(8);
+        self.timeout[2].next = self.word_reg[23].q.val().get_bits::<8>(16);
+        for i in 0..3 {
+            self.clamped[i].next = self.timeout[i].val().get_bits::<6>(0);
+            if self.timeout[i].val() > self.timeout_max.val() {
+                self.clamped[i].next = self.timeout_max.val().get_bits::<6>(0);
+            }
+        }
+        self.timeouts_reg.d.next.fresh = self.clamped[0].val();
+        self.timeouts_reg.d.next.established = self.clamped[1].val();
+        self.timeouts_reg.d.next.closing = self.clamped[2].val();
+        self.timeouts.next = self.timeouts_reg.q.val();
         // A thermometer of as many bits as the word's low byte says, sixteen at most.
         self.entropy_word.next = self.word_reg[7].q.val() & 0xFF;
         self.mask.next = 0.into();
@@ -146,6 +206,8 @@ impl Logic for Control {
         self.settings.next.seed1_transport = self.word_reg[21].q.val();
         if self.reset.val() {
             self.serve_reg.d.next = false;
+            self.set_tick_reg.d.next = false;
+            self.clocks_per_ms_reg.d.next = 0.into();
         }
     }
 }

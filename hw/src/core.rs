@@ -12,6 +12,7 @@ use crate::control::Control;
 use crate::counter::CounterSet;
 use crate::fifo::Fifo;
 use crate::host_queue::{HOST_QUEUE_BITS, HostQueue};
+use crate::prescaler::Prescaler;
 use crate::stage::classify::Classify;
 use crate::stage::flow_hash::FlowHash;
 use crate::stage::parse::Parse;
@@ -23,6 +24,7 @@ use crate::transmit::Transmit;
 #[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
 pub struct Record {
     verdict: Bits<5>,
+    flow: Bits<3>,
     length: Bits<16>,
     service: Bits<16>,
     backend: Bits<16>,
@@ -30,16 +32,17 @@ pub struct Record {
     hash_high: Bits<32>,
 }
 
-/// The core, for a bus of D bits in K bytes, 2^S services, 2^L words of two lookup entries and 2^B
-/// backends.
+/// The core, for a bus of D bits in K bytes, 2^S services, 2^L words of two lookup entries, 2^B
+/// backends and 2^F sets of the flow table.
 #[derive(LogicBlock)]
-pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize> {
+pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize> {
     /// Clock, rising edge.
     pub clock: Signal<In, Clock>,
     /// Synchronous reset, active high, at least one clock.
     pub reset: Signal<In, Bit>,
-    /// Frames that come in; the sideband is their length in bytes, 1 to 65,535, on every beat.
-    pub s_axis: AxisS<D, K, 16>,
+    /// Frames that come in; the sideband is their length in bytes, 1 to 65,535, and from bit 16 how
+    /// many ticks have passed before them, on every beat.
+    pub s_axis: AxisS<D, K, 24>,
     /// Forwarded frames; the sideband is their length.
     pub m_axis_wire: AxisM<D, K, 16>,
     /// Passed frames; the sideband is their length and, from bit 16, the verdict.
@@ -52,12 +55,14 @@ pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, 
     pub write_enable: Signal<In, Bit>,
     /// Address on the counter port; see [`maglane_spec::window`].
     pub read_address: Signal<In, Bits<32>>,
-    /// Word of the counter port, four clocks later, while no frame is inside.
+    /// Word of the counter port, [`window::READ_CLOCKS`] later, while no frame is inside.
     pub read_data: Signal<Out, Bits<32>>,
     /// A frame is done; the fields below describe it. One record a frame, in order.
     pub trace_valid: Signal<Out, Bit>,
     /// Verdict code.
     pub trace_verdict: Signal<Out, Bits<5>>,
+    /// What the frame met in the flow table.
+    pub trace_flow: Signal<Out, Bits<3>>,
     /// Length of the frame in bytes, as it came in.
     pub trace_length: Signal<Out, Bits<16>>,
     /// Service id, all ones when none matched.
@@ -77,22 +82,26 @@ pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, 
     /// Stage 3.
     pub flow_hash: FlowHash,
     /// Stage 4.
-    pub select: Select<L, B>,
+    pub select: Select<S, L, B, F>,
     /// Stage 5.
     pub rewrite: Rewrite,
     transmit: Transmit<D, K>,
     host_queue: HostQueue<D, K, HOST_QUEUE_BITS>,
-    skid: Skid<D, K, 16>,
+    prescaler: Prescaler,
+    skid: Skid<D, K, 24>,
+    sideband: Signal<Local, Bits<24>>,
     frame_data: Fifo<Bits<D>, 8>,
     frame_last: Fifo<Bit, 8>,
     verdict_counters: CounterSet<5>,
+    flow_counters: CounterSet<3>,
     service_counters: CounterSet<S>,
     backend_counters: CounterSet<B>,
     write_address_reg: DFF<Bits<32>>,
     write_data_reg: DFF<Bits<32>>,
     write_enable_reg: DFF<Bit>,
     read_address_reg: DFF<Bits<32>>,
-    read_region_reg: [DFF<Bits<4>>; 2],
+    read_region_reg: [DFF<Bits<4>>; 3],
+    counter_word_reg: DFF<Bits<32>>,
     read_data_reg: DFF<Bits<32>>,
     inside_reg: DFF<Bit>,
     credit_reg: DFF<Bits<8>>,
@@ -108,10 +117,16 @@ pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, 
     region_service: Constant<Bits<4>>,
     region_backend: Constant<Bits<4>>,
     region_overrun: Constant<Bits<4>>,
+    region_flow: Constant<Bits<4>>,
+    region_flow_table: Constant<Bits<4>>,
+    region_sequence: Constant<Bits<4>>,
+    region_status: Constant<Bits<4>>,
     credits: Constant<Bits<8>>,
 }
 
-impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize> Default for Core<D, K, S, L, B> {
+impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize> Default
+    for Core<D, K, S, L, B, F>
+{
     fn default() -> Self {
         Self {
             clock: Default::default(),
@@ -126,6 +141,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             read_data: Default::default(),
             trace_valid: Default::default(),
             trace_verdict: Default::default(),
+            trace_flow: Default::default(),
             trace_length: Default::default(),
             trace_service: Default::default(),
             trace_backend: Default::default(),
@@ -139,10 +155,13 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             rewrite: Default::default(),
             transmit: Default::default(),
             host_queue: Default::default(),
+            prescaler: Default::default(),
             skid: Default::default(),
+            sideband: Default::default(),
             frame_data: Default::default(),
             frame_last: Default::default(),
             verdict_counters: Default::default(),
+            flow_counters: Default::default(),
             service_counters: Default::default(),
             backend_counters: Default::default(),
             write_address_reg: Default::default(),
@@ -150,6 +169,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             write_enable_reg: Default::default(),
             read_address_reg: Default::default(),
             read_region_reg: std::array::from_fn(|_| Default::default()),
+            counter_word_reg: Default::default(),
             read_data_reg: Default::default(),
             inside_reg: Default::default(),
             credit_reg: Default::default(),
@@ -165,12 +185,18 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             region_service: Constant::new(u64::from(window::COUNTER_SERVICE).into()),
             region_backend: Constant::new(u64::from(window::COUNTER_BACKEND).into()),
             region_overrun: Constant::new(u64::from(window::COUNTER_OVERRUN_HOST).into()),
+            region_flow: Constant::new(u64::from(window::COUNTER_FLOW).into()),
+            region_flow_table: Constant::new(u64::from(window::FLOW_TABLE).into()),
+            region_sequence: Constant::new(u64::from(window::SEQUENCE).into()),
+            region_status: Constant::new(u64::from(window::STATUS).into()),
             credits: Constant::new(CREDITS.into()),
         }
     }
 }
 
-impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize> Core<D, K, S, L, B> {
+impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize>
+    Core<D, K, S, L, B, F>
+{
     /// Plants a fault in one stage, so that tests see it found.
     pub fn plant_fault(&mut self, stage: Stage) {
         match stage {
@@ -188,8 +214,8 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         let word = (address & ((1 << window::REGION_SHIFT) - 1)) as usize;
         match address >> window::REGION_SHIFT {
             window::SERVICE => self.classify.backdoor(word / 8, word % 8, data),
-            window::LOOKUP => self.select.lookup.backdoor(word, u64::from(data).into()),
-            window::BACKEND => self.select.backend.backdoor(word / 8, word % 8, data),
+            window::LOOKUP => self.select.lookup.entries.backdoor(word, u64::from(data).into()),
+            window::BACKEND => self.select.backdoor(word / 8, word % 8, data),
             _ => return false,
         }
         true
@@ -199,7 +225,9 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
 /// Frames that may be inside: what the smallest queue on the way holds (128, of which one stays free).
 const CREDITS: u64 = 120;
 
-impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize> Logic for Core<D, K, S, L, B> {
+impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize> Logic
+    for Core<D, K, S, L, B, F>
+{
     #[hdl_gen]
     fn update(&mut self) {
         dff_setup!(
@@ -210,6 +238,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             write_enable_reg,
             read_address_reg,
             read_data_reg,
+            counter_word_reg,
             inside_reg,
             credit_reg,
             done_reg,
@@ -226,14 +255,16 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             rewrite,
             transmit,
             host_queue,
+            prescaler,
             skid,
             frame_data,
             frame_last,
             verdict_counters,
+            flow_counters,
             service_counters,
             backend_counters
         );
-        for i in 0..2 {
+        for i in 0..3 {
             self.read_region_reg[i].clock.next = self.clock.val();
         }
         self.control.reset.next = self.reset.val();
@@ -247,7 +278,9 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.skid.reset.next = self.reset.val();
         self.frame_data.reset.next = self.reset.val();
         self.frame_last.reset.next = self.reset.val();
+        self.prescaler.reset.next = self.reset.val();
         self.verdict_counters.reset.next = self.reset.val();
+        self.flow_counters.reset.next = self.reset.val();
         self.service_counters.reset.next = self.reset.val();
         self.backend_counters.reset.next = self.reset.val();
 
@@ -268,11 +301,17 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.classify.settings.next = self.control.settings.val();
         self.flow_hash.settings.next = self.control.settings.val();
         self.rewrite.settings.next = self.control.settings.val();
+        self.select.timeouts.next = self.control.timeouts.val();
+        self.select.set_tick.next = self.control.set_tick.val();
+        self.select.set_tick_value.next = self.control.set_tick_value.val();
+        self.prescaler.clocks_per_ms.next = self.control.clocks_per_ms.val();
+        self.prescaler.tick_ms.next = self.control.tick_ms.val();
+        self.select.tick_due.next = self.prescaler.due.val();
 
         // Receive: a frame starts while credits last, and then runs on.
-        AxisS::<D, K, 16>::link(&mut self.s_axis, &mut self.skid.s_axis);
-        self.cleared.next =
-            (self.verdict_counters.ready.val() & self.service_counters.ready.val()) & self.backend_counters.ready.val();
+        AxisS::<D, K, 24>::link(&mut self.s_axis, &mut self.skid.s_axis);
+        self.cleared.next = (self.verdict_counters.ready.val() & self.service_counters.ready.val())
+            & (self.backend_counters.ready.val() & self.select.ready.val());
         self.may_start.next = self.cleared.val() & (self.credit_reg.q.val() != 0);
         self.accept.next = !self.frame_data.full.val() & (self.inside_reg.q.val() | self.may_start.val());
         self.fire.next = self.skid.m_axis.tvalid.val() & self.accept.val();
@@ -296,7 +335,9 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.parse.fire.next = self.fire.val();
         self.parse.data.next = self.skid.m_axis.tdata.val();
         self.parse.last.next = self.skid.m_axis.tlast.val();
-        self.parse.length.next = self.skid.m_axis.tuser.val();
+        self.sideband.next = self.skid.m_axis.tuser.val();
+        self.parse.length.next = self.sideband.val().get_bits::<16>(0);
+        self.parse.step.next = self.sideband.val().get_bits::<7>(16);
 
         // Stages.
         self.classify.s_valid.next = self.parse.valid.val();
@@ -305,9 +346,8 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.flow_hash.s_frame.next = self.classify.m_frame.val();
         self.select.s_valid.next = self.flow_hash.m_valid.val();
         self.select.s_frame.next = self.flow_hash.m_frame.val();
-        self.select.hash_low.next = self.flow_hash.hash_low.val();
-        self.select.hash_high.next = self.flow_hash.hash_high.val();
-        self.select.choice.next = self.flow_hash.choice.val();
+        self.select.s_hashes.next = self.flow_hash.m_hashes.val();
+        self.flow_hash.m_ready.next = self.select.s_ready.val();
         self.rewrite.s_valid.next = self.select.m_valid.val();
         self.rewrite.s_frame.next = self.select.m_frame.val();
         self.rewrite.s_row.next = self.select.m_row.val();
@@ -328,6 +368,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.egress.next = self.transmit.done_egress.val();
         self.done_reg.d.next = self.transmit.done.val();
         self.record_reg.d.next.verdict = self.egress.val().verdict;
+        self.record_reg.d.next.flow = self.egress.val().flow;
         self.record_reg.d.next.length = self.egress.val().length;
         self.record_reg.d.next.service = self.egress.val().service;
         self.record_reg.d.next.backend = self.egress.val().backend;
@@ -335,6 +376,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.record_reg.d.next.hash_high = self.egress.val().hash_high;
         self.trace_valid.next = self.done_reg.q.val();
         self.trace_verdict.next = self.record_reg.q.val().verdict;
+        self.trace_flow.next = self.record_reg.q.val().flow;
         self.trace_length.next = self.record_reg.q.val().length;
         self.trace_service.next = self.record_reg.q.val().service;
         self.trace_backend.next = self.record_reg.q.val().backend;
@@ -343,6 +385,9 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.verdict_counters.add.next = self.done_reg.q.val();
         self.verdict_counters.index.next = self.record_reg.q.val().verdict;
         self.verdict_counters.length.next = self.record_reg.q.val().length;
+        self.flow_counters.add.next = self.done_reg.q.val();
+        self.flow_counters.index.next = self.record_reg.q.val().flow;
+        self.flow_counters.length.next = self.record_reg.q.val().length;
         self.service_counters.add.next = self.done_reg.q.val() & (self.record_reg.q.val().verdict == 0);
         self.service_counters.index.next = bit_cast::<S, 16>(self.record_reg.q.val().service);
         self.service_counters.length.next = self.record_reg.q.val().length;
@@ -358,15 +403,30 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.service_counters.read_index.next = self.read_address_reg.q.val().get_bits::<S>(2);
         self.backend_counters.read_word.next = self.read_address_reg.q.val().get_bits::<2>(0);
         self.backend_counters.read_index.next = self.read_address_reg.q.val().get_bits::<B>(2);
+        self.flow_counters.read_word.next = self.read_address_reg.q.val().get_bits::<2>(0);
+        self.flow_counters.read_index.next = self.read_address_reg.q.val().get_bits::<3>(2);
+        self.select.read_address.next = self.read_address_reg.q.val();
         self.read_region_reg[0].d.next = self.read_address_reg.q.val().get_bits::<4>(28);
-        self.read_region_reg[1].d.next = self.read_region_reg[0].q.val();
-        self.read_data_reg.d.next = self.verdict_counters.read_data.val();
+        for i in 1..3 {
+            self.read_region_reg[i].d.next = self.read_region_reg[i - 1].q.val();
+        }
+        self.counter_word_reg.d.next = self.verdict_counters.read_data.val();
         if self.read_region_reg[1].q.val() == self.region_service.val() {
-            self.read_data_reg.d.next = self.service_counters.read_data.val();
+            self.counter_word_reg.d.next = self.service_counters.read_data.val();
         } else if self.read_region_reg[1].q.val() == self.region_backend.val() {
-            self.read_data_reg.d.next = self.backend_counters.read_data.val();
+            self.counter_word_reg.d.next = self.backend_counters.read_data.val();
         } else if self.read_region_reg[1].q.val() == self.region_overrun.val() {
-            self.read_data_reg.d.next = self.host_queue.overrun.val();
+            self.counter_word_reg.d.next = self.host_queue.overrun.val();
+        } else if self.read_region_reg[1].q.val() == self.region_flow.val() {
+            self.counter_word_reg.d.next = self.flow_counters.read_data.val();
+        } else if self.read_region_reg[1].q.val() == self.region_status.val() {
+            self.counter_word_reg.d.next = self.select.status.val();
+        }
+        self.read_data_reg.d.next = self.counter_word_reg.q.val();
+        if self.read_region_reg[2].q.val() == self.region_flow_table.val() {
+            self.read_data_reg.d.next = self.select.read_flow.val();
+        } else if self.read_region_reg[2].q.val() == self.region_sequence.val() {
+            self.read_data_reg.d.next = self.select.read_turn.val();
         }
         self.read_data.next = self.read_data_reg.q.val();
         if self.reset.val() {

@@ -28,28 +28,38 @@ pub struct Fifo<T: Synth, const A: usize> {
     read_reg: DFF<Bits<A>>,
     valid_reg: DFF<Bit>,
     full_reg: DFF<Bit>,
-    write_next: Signal<Local, Bits<A>>,
+    // Pointers are counted ahead, so that no addition stands before a comparison.
+    write_ahead_reg: [DFF<Bits<A>>; 2],
+    read_ahead_reg: DFF<Bits<A>>,
     write_after: Signal<Local, Bits<A>>,
     read_next: Signal<Local, Bits<A>>,
+    pushed: Signal<Local, Bit>,
     ram: Ram<T, A>,
 }
 
 impl<T: Synth, const A: usize> Logic for Fifo<T, A> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, write_reg, read_reg, valid_reg, full_reg);
+        dff_setup!(self, clock, write_reg, read_reg, read_ahead_reg, valid_reg, full_reg);
         clock!(self, clock, ram);
+        for i in 0..2 {
+            self.write_ahead_reg[i].clock.next = self.clock.val();
+            self.write_ahead_reg[i].d.next = self.write_ahead_reg[i].q.val();
+        }
         self.read_next.next = self.read_reg.q.val();
         if self.pop.val() & self.valid_reg.q.val() {
-            self.read_next.next = self.read_reg.q.val() + 1;
+            self.read_next.next = self.read_ahead_reg.q.val();
+            self.read_ahead_reg.d.next = self.read_ahead_reg.q.val() + 1;
         }
-        self.write_next.next = self.write_reg.q.val();
-        if self.push.val() & !self.full_reg.q.val() {
-            self.write_next.next = self.write_reg.q.val() + 1;
-        }
-        self.write_after.next = self.write_next.val() + 1;
         self.read_reg.d.next = self.read_next.val();
-        self.write_reg.d.next = self.write_next.val();
+        self.write_after.next = self.write_ahead_reg[0].q.val();
+        self.pushed.next = self.push.val() & !self.full_reg.q.val();
+        if self.pushed.val() {
+            self.write_after.next = self.write_ahead_reg[1].q.val();
+            self.write_reg.d.next = self.write_ahead_reg[0].q.val();
+            self.write_ahead_reg[0].d.next = self.write_ahead_reg[1].q.val();
+            self.write_ahead_reg[1].d.next = self.write_ahead_reg[1].q.val() + 1;
+        }
         // Against the pointer before this clock's push: the memory yields old content while it is written.
         self.valid_reg.d.next = self.write_reg.q.val() != self.read_next.val();
         // One location stays free, so that equal pointers mean empty.
@@ -57,13 +67,16 @@ impl<T: Synth, const A: usize> Logic for Fifo<T, A> {
         self.ram.raddr.next = self.read_next.val();
         self.ram.waddr.next = self.write_reg.q.val();
         self.ram.wdata.next = self.din.val();
-        self.ram.we.next = self.push.val() & !self.full_reg.q.val();
+        self.ram.we.next = self.pushed.val();
         self.dout.next = self.ram.rdata.val();
         self.valid.next = self.valid_reg.q.val();
         self.full.next = self.full_reg.q.val();
         if self.reset.val() {
             self.write_reg.d.next = 0.into();
             self.read_reg.d.next = 0.into();
+            self.write_ahead_reg[0].d.next = 1.into();
+            self.write_ahead_reg[1].d.next = 2.into();
+            self.read_ahead_reg.d.next = 1.into();
             self.valid_reg.d.next = false;
             self.full_reg.d.next = false;
         }

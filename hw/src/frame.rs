@@ -28,6 +28,14 @@ pub struct Parsed {
     pub ports: Bits<32>,
     /// IP protocol.
     pub protocol: Bits<8>,
+    /// TCP with SYN.
+    pub syn: Bit,
+    /// TCP with FIN.
+    pub fin: Bit,
+    /// TCP with RST.
+    pub rst: Bit,
+    /// Ticks that have passed before this frame.
+    pub step: Bits<7>,
 }
 
 /// A frame after classify: its tuple, and the service that it belongs to.
@@ -80,6 +88,8 @@ pub struct Selected {
     pub hash_low: Bits<32>,
     /// High half of the flow hash.
     pub hash_high: Bits<32>,
+    /// What the frame met in the flow table: code of [`maglane_spec::FlowOutcome`].
+    pub flow: Bits<3>,
     /// Backend id, all ones when there is none.
     pub backend: Bits<16>,
 }

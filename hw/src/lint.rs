@@ -35,8 +35,8 @@ impl fmt::Display for Finding {
 /// Lints a build of the gateware, all its blocks.
 #[must_use]
 pub fn profile(profile: Profile) -> Vec<Finding> {
-    fn core<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize>(
-        core: Core<D, K, S, L, B>,
+    fn core<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize>(
+        core: Core<D, K, S, L, B, F>,
     ) -> Vec<Finding> {
         block(Box::new(core))
     }

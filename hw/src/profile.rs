@@ -21,15 +21,15 @@ pub enum Profile {
 }
 
 /// The core of [`Profile::Lab`].
-pub type LabCore = Core<256, 32, 6, 17, 8>;
+pub type LabCore = Core<256, 32, 6, 17, 8, 10>;
 /// The core of [`Profile::Lab64`].
-pub type Lab64Core = Core<512, 64, 6, 17, 8>;
+pub type Lab64Core = Core<512, 64, 6, 17, 8, 10>;
 /// The core of [`Profile::Sume`].
-pub type SumeCore = Core<256, 32, 8, 18, 12>;
+pub type SumeCore = Core<256, 32, 8, 18, 12, 15>;
 /// The core of [`Profile::Alveo`].
-pub type AlveoCore = Core<512, 64, 10, 19, 12>;
+pub type AlveoCore = Core<512, 64, 10, 19, 12, 17>;
 /// The core of [`Profile::Ecp5`].
-pub type Ecp5Core = Core<256, 32, 4, 12, 6>;
+pub type Ecp5Core = Core<256, 32, 4, 12, 6, 6>;
 
 impl Profile {
     /// All builds.
@@ -84,8 +84,8 @@ impl Profile {
     }
 }
 
-fn text<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize>(
-    core: Core<D, K, S, L, B>,
+fn text<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize>(
+    core: Core<D, K, S, L, B, F>,
     fault: Option<Stage>,
 ) -> String {
     let mut core = Box::new(core);
@@ -101,15 +101,18 @@ mod tests {
 
     #[test]
     fn sizes_of_the_cores_are_those_of_the_geometries() {
-        fn check<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize>(
+        fn check<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize>(
             geometry: Geometry,
-            _: fn() -> Core<D, K, S, L, B>,
+            _: fn() -> Core<D, K, S, L, B, F>,
         ) {
             assert_eq!(geometry.bus_bytes as usize, K);
             assert_eq!(K * 8, D);
             assert_eq!(geometry.services, 1 << S);
             assert_eq!(geometry.lookup_entries, 2 << L);
             assert_eq!(geometry.backends, 1 << B);
+            assert_eq!(geometry.flow_sets, 1 << F);
+            // The turns are cleared along with the flow table.
+            assert!(F >= S);
         }
         check(Profile::Lab.geometry(), LabCore::default);
         check(Profile::Lab64.geometry(), Lab64Core::default);

@@ -41,6 +41,12 @@ impl<T: Synth, const A: usize> Ram<T, A> {
     pub fn backdoor(&mut self, address: usize, word: T) {
         self._mem[address] = word;
     }
+
+    /// The word at an address, for simulations in which the read port is not under test.
+    #[must_use]
+    pub fn word(&self, address: usize) -> T {
+        self._mem[address]
+    }
 }
 
 impl<T: Synth, const A: usize> Logic for Ram<T, A> {

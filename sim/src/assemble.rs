@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use maglane_spec::Verdict;
 use maglane_spec::verdict::Egress;
+use maglane_spec::{FlowOutcome, Verdict};
 use maglane_sw::engine::Outcome;
 
 /// The record of a frame, as the core's trace port gives it.
@@ -11,6 +11,8 @@ use maglane_sw::engine::Outcome;
 pub struct Record {
     /// Verdict code; not yet checked.
     pub verdict: u8,
+    /// Code of what the frame met in the flow table; not yet checked.
+    pub flow: u8,
     /// Length of the frame as it came in, in bytes.
     pub length: u16,
     /// Service id.
@@ -57,6 +59,8 @@ impl Batch {
             }
             let verdict = Verdict::from_code(record.verdict)
                 .ok_or_else(|| format!("record {number} has the unknown verdict code {}", record.verdict))?;
+            let flow = FlowOutcome::from_code(record.flow)
+                .ok_or_else(|| format!("record {number} has the unknown flow outcome {}", record.flow))?;
             let (queue, name) = match verdict.egress() {
                 Egress::Wire => (Some(&mut self.wire), "wire"),
                 Egress::Host => (Some(&mut self.host), "host"),
@@ -82,6 +86,7 @@ impl Batch {
                 verdict,
                 service: record.service,
                 hash: record.hash,
+                flow,
                 backend: record.backend,
                 output,
             });

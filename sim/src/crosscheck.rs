@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use maglane_spec::{TableImage, Verdict};
-use maglane_sw::engine::{Counters, Engine, EngineError, Frame, Outcome};
+use maglane_sw::engine::{Counters, Engine, EngineError, FlowState, Frame, Outcome};
 
 use crate::difference::{self, Difference};
 
@@ -83,6 +83,43 @@ impl Lockstep {
             }
         }
         Ok(Ok(all.swap_remove(0)))
+    }
+
+    /// Compares what all engines remember: flow table, turns, tick. Yields that of the first, or the first difference.
+    ///
+    /// # Errors
+    /// When an engine has stopped.
+    pub fn flow_state(&mut self) -> Result<Result<FlowState, Difference>, EngineError> {
+        let mut all = Vec::with_capacity(self.engines.len());
+        for engine in &mut self.engines {
+            all.push(engine.flow_state()?);
+        }
+        for (index, state) in all.iter().enumerate().skip(1) {
+            let names = (self.engines[0].name(), self.engines[index].name());
+            if let Some(difference) = difference::of_flow_states(names, &all[0], state) {
+                return Ok(Err(difference));
+            }
+        }
+        Ok(Ok(all.swap_remove(0)))
+    }
+
+    /// Compares counters, and then what else all engines remember. Yields those of the first, or the first difference.
+    ///
+    /// # Errors
+    /// When an engine has stopped.
+    pub fn remembered(&mut self) -> Result<Result<(Counters, FlowState), Difference>, EngineError> {
+        Ok(match self.counters()? {
+            Ok(counters) => self.flow_state()?.map(|state| (counters, state)),
+            Err(difference) => Err(difference),
+        })
+    }
+
+    /// Replaces the tables of all engines between two frames.
+    ///
+    /// # Errors
+    /// When an engine refuses the tables or has stopped.
+    pub fn update(&mut self, image: &TableImage) -> Result<(), EngineError> {
+        self.engines.iter_mut().try_for_each(|engine| engine.update(image))
     }
 
     /// Frames that all engines have processed.

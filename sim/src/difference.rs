@@ -4,8 +4,8 @@ use std::fmt;
 
 use maglane_spec::counter::PacketsBytes;
 use maglane_spec::wire::{ethernet, gre, ipv4};
-use maglane_spec::{Stage, Verdict};
-use maglane_sw::engine::{Counters, Outcome};
+use maglane_spec::{FlowOutcome, Stage, Verdict, flow};
+use maglane_sw::engine::{Counters, FlowState, Outcome};
 
 /// What two engines disagree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,9 @@ pub fn of_outcomes(names: (&str, &str), frame: u64, a: &Outcome, b: &Outcome) ->
     if a.hash != b.hash {
         found.push((Stage::FlowHash, "flow hash".into(), format!("{:#018x}", a.hash), format!("{:#018x}", b.hash)));
     }
+    if a.flow != b.flow {
+        found.push((Stage::Select, "flow table".into(), a.flow.name().into(), b.flow.name().into()));
+    }
     if a.backend != b.backend {
         found.push((Stage::Select, "backend id".into(), id(a.backend), id(b.backend)));
     }
@@ -75,14 +78,20 @@ pub fn of_outcomes(names: (&str, &str), frame: u64, a: &Outcome, b: &Outcome) ->
 pub fn of_counters(names: (&str, &str), a: &Counters, b: &Counters) -> Option<Difference> {
     let sets = [
         ("verdict", &a.verdicts, &b.verdicts),
+        ("flow outcome", &a.flows, &b.flows),
         ("service", &a.services, &b.services),
         ("backend", &a.backends, &b.backends),
     ];
     for (set, a, b) in sets {
         let index = (0..a.len().max(b.len())).find(|&index| a.get(index) != b.get(index));
         if let Some(index) = index {
-            let code = u8::try_from(index).ok().and_then(Verdict::from_code).filter(|_| set == "verdict");
-            let entry = code.map_or_else(|| index.to_string(), |verdict| verdict.name().to_owned());
+            let code = u8::try_from(index).ok();
+            let name = match set {
+                "verdict" => code.and_then(Verdict::from_code).map(Verdict::name),
+                "flow outcome" => code.and_then(FlowOutcome::from_code).map(FlowOutcome::name),
+                _ => None,
+            };
+            let entry = name.map_or_else(|| index.to_string(), str::to_owned);
             return Some(Difference {
                 frame: None,
                 stage: None,
@@ -93,6 +102,46 @@ pub fn of_counters(names: (&str, &str), a: &Counters, b: &Counters) -> Option<Di
         }
     }
     None
+}
+
+/// The first difference of what two engines remember.
+#[must_use]
+pub fn of_flow_states(names: (&str, &str), a: &FlowState, b: &FlowState) -> Option<Difference> {
+    let difference = |field: String, expected: String, found: String| {
+        Some(Difference {
+            frame: None,
+            stage: Some(Stage::Select),
+            field,
+            expected: (names.0.to_owned(), expected),
+            found: (names.1.to_owned(), found),
+        })
+    };
+    if a.tick != b.tick {
+        return difference("tick".into(), a.tick.to_string(), b.tick.to_string());
+    }
+    let entries = 0..a.entries.len().max(b.entries.len());
+    if let Some(index) = entries.clone().find(|&index| a.entries.get(index) != b.entries.get(index)) {
+        let field = format!("flow table, set {}, way {}", index / flow::WAYS, index % flow::WAYS);
+        return difference(field, entry(a.entries.get(index)), entry(b.entries.get(index)));
+    }
+    let services = 0..a.sequence.len().max(b.sequence.len());
+    let service = services.into_iter().find(|&index| a.sequence.get(index) != b.sequence.get(index))?;
+    let turn = |turns: &[u16]| turns.get(service).map_or_else(|| "missing".into(), u16::to_string);
+    difference(format!("turn of service {service}"), turn(&a.sequence), turn(&b.sequence))
+}
+
+/// An entry of the flow table in words.
+fn entry(entry: Option<&u64>) -> String {
+    let Some(&entry) = entry else { return "missing".into() };
+    let state = match (entry & 3) as u8 {
+        flow::STATE_EMPTY => "empty",
+        flow::STATE_NEW => "new",
+        flow::STATE_ESTABLISHED => "established",
+        _ => "closing",
+    };
+    let epoch = (entry >> flow::EPOCH_SHIFT) & u64::from(flow::TICKS - 1);
+    let backend = (entry >> flow::BACKEND_SHIFT) & 0xffff;
+    format!("{state}, tag {:#012x}, backend {backend}, epoch {epoch}", entry >> flow::TAG_SHIFT)
 }
 
 fn of_bytes(a: &Outcome, b: &Outcome) -> (Stage, String, String, String) {
@@ -160,7 +209,7 @@ mod tests {
     fn forwarded() -> Outcome {
         let mut output = vec![0; 60];
         output[12..14].copy_from_slice(&[8, 0]);
-        Outcome { verdict: Verdict::Forward, service: 1, hash: 2, backend: 3, output }
+        Outcome { verdict: Verdict::Forward, service: 1, hash: 2, flow: FlowOutcome::Hit, backend: 3, output }
     }
 
     #[test]
@@ -201,7 +250,7 @@ mod tests {
     #[test]
     fn counters_are_named_by_set_and_entry() {
         let zero = vec![PacketsBytes::default(); 32];
-        let a = Counters { verdicts: zero.clone(), services: zero.clone(), backends: zero };
+        let a = Counters { verdicts: zero.clone(), flows: zero.clone(), services: zero.clone(), backends: zero };
         let mut b = a.clone();
         b.verdicts[usize::from(Verdict::PassIcmp.code())].bytes = 5;
         assert_eq!(of_counters(("a", "b"), &a, &b).unwrap().field, "counter of verdict pass_icmp");

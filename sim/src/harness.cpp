@@ -17,7 +17,6 @@
 namespace {
 
 constexpr uint32_t BEATS_INSIDE_MAX = 511;
-constexpr uint64_t STUCK_CLOCKS = 20000;
 constexpr uint64_t ALL_LANES = BUS_BYTES == 64 ? ~0ull : (1ull << BUS_BYTES) - 1;
 
 struct Stop {
@@ -25,7 +24,7 @@ struct Stop {
 };
 
 struct Record {
-  uint8_t verdict;
+  uint8_t verdict, flow;
   uint16_t length, service, backend;
   uint64_t hash;
 };
@@ -122,7 +121,13 @@ void take_beat(const char *stream, Left &frame, uint32_t user, Data &data, uint6
 
 uint32_t beats(size_t length) { return static_cast<uint32_t>((length + BUS_BYTES - 1) / BUS_BYTES); }
 
-void offer(const std::vector<uint8_t> &frame, size_t offset, uint8_t garbage) {
+struct Entering {
+  uint8_t step;
+  std::vector<uint8_t> bytes;
+};
+
+void offer(const Entering &entering, size_t offset, uint8_t garbage) {
+  const std::vector<uint8_t> &frame = entering.bytes;
   uint8_t lanes[BUS_BYTES];
   memset(lanes, garbage, sizeof lanes);
   size_t count = frame.size() - offset < BUS_BYTES ? frame.size() - offset : BUS_BYTES;
@@ -130,10 +135,10 @@ void offer(const std::vector<uint8_t> &frame, size_t offset, uint8_t garbage) {
   memcpy(&core->s_axis_tdata[0], lanes, BUS_BYTES);
   core->s_axis_tkeep = count == BUS_BYTES ? ALL_LANES : (1ull << count) - 1;
   core->s_axis_tlast = offset + count == frame.size();
-  core->s_axis_tuser = static_cast<uint16_t>(frame.size());
+  core->s_axis_tuser = static_cast<uint16_t>(frame.size()) | static_cast<uint32_t>(entering.step) << 16;
 }
 
-void run_frames(const std::vector<std::vector<uint8_t>> &frames) {
+void run_frames(const std::vector<Entering> &frames) {
   std::vector<Record> records;
   std::vector<Left> wire, host;
   Left wire_now, host_now;
@@ -148,11 +153,11 @@ void run_frames(const std::vector<std::vector<uint8_t>> &frames) {
     bool hold_wire = (word >> 8 & 0xff) < stall_wire;
     bool hold_host = (word >> 16 & 0xff) < stall_host;
     if (number < frames.size() && !offered) {
-      bool fits = inside == 0 || inside + beats(frames[number].size()) <= BEATS_INSIDE_MAX;
+      bool fits = inside == 0 || inside + beats(frames[number].bytes.size()) <= BEATS_INSIDE_MAX;
       offered = !pause && (offset > 0 || fits);
       if (offered) {
         offer(frames[number], offset, static_cast<uint8_t>(word >> 24));
-        if (offset == 0) inside += beats(frames[number].size());
+        if (offset == 0) inside += beats(frames[number].bytes.size());
       }
     }
     core->s_axis_tvalid = offered;
@@ -161,7 +166,7 @@ void run_frames(const std::vector<std::vector<uint8_t>> &frames) {
     bool taken = offered && core->s_axis_tready;
     bool moved = taken;
     if (core->trace_valid) {
-      Record record{core->trace_verdict, core->trace_length, core->trace_service, core->trace_backend,
+      Record record{core->trace_verdict, core->trace_flow, core->trace_length, core->trace_service, core->trace_backend,
                     core->trace_hash_low | static_cast<uint64_t>(core->trace_hash_high) << 32};
       if (record.verdict == 0)
         wire_beats.push_back(beats(record.length));
@@ -205,7 +210,7 @@ void run_frames(const std::vector<std::vector<uint8_t>> &frames) {
     if (taken) {
       offered = false;
       offset += BUS_BYTES;
-      if (offset >= frames[number].size()) {
+      if (offset >= frames[number].bytes.size()) {
         offset = 0;
         number++;
       }
@@ -221,6 +226,7 @@ void run_frames(const std::vector<std::vector<uint8_t>> &frames) {
   put<uint32_t>(static_cast<uint32_t>(records.size()));
   for (const Record &record : records) {
     put(record.verdict);
+    put(record.flow);
     put(record.length);
     put(record.service);
     put(record.backend);
@@ -255,18 +261,21 @@ void command(uint8_t code) {
     tick();
     put<uint8_t>('k');
   } else if (code == 'R') {
+    // An address a clock; each word follows its address by READ_CLOCKS.
+    uint32_t address = get<uint32_t>();
     uint32_t count = get<uint32_t>();
     put<uint8_t>('r');
-    for (; count > 0; count--) {
-      core->read_address = get<uint32_t>();
-      for (int i = 0; i < 4; i++) tick();
-      put<uint32_t>(core->read_data);
+    for (uint32_t i = 1; i < count + READ_CLOCKS; i++) {
+      core->read_address = address++;
+      tick();
+      if (i >= READ_CLOCKS) put<uint32_t>(core->read_data);
     }
   } else if (code == 'F') {
-    std::vector<std::vector<uint8_t>> frames(get<uint32_t>());
-    for (auto &frame : frames) {
-      frame.resize(get<uint32_t>());
-      read_exactly(frame.data(), frame.size());
+    std::vector<Entering> frames(get<uint32_t>());
+    for (Entering &frame : frames) {
+      frame.step = get<uint8_t>();
+      frame.bytes.resize(get<uint32_t>());
+      read_exactly(frame.bytes.data(), frame.bytes.size());
     }
     run_frames(frames);
 #ifdef TRACED

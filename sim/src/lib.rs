@@ -14,6 +14,8 @@ pub mod model;
 pub mod module;
 pub mod rtl;
 pub mod stimulus;
+mod tables;
+mod ticks;
 pub mod verilog;
 
 pub use stimulus::Stimulus;

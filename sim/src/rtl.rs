@@ -9,13 +9,18 @@ use std::path::Path;
 use maglane_hw::core::Core;
 use maglane_hw::profile::{AlveoCore, Ecp5Core, Lab64Core, LabCore, Profile, SumeCore};
 use maglane_spec::counter::PacketsBytes;
-use maglane_spec::{Geometry, Stage, TableImage, Verdict, window};
-use maglane_sw::engine::{Counters, Engine, EngineError, Frame, Outcome};
+use maglane_spec::{Stage, TableImage, Verdict, flow, window};
+use maglane_sw::engine::{Counters, Engine, EngineError, FlowState, Frame, Outcome};
 use rust_hdl::core::vcd_probe::{VCDProbe, write_vcd_change, write_vcd_dump, write_vcd_header};
 use rust_hdl::prelude::*;
 
 use crate::assemble::{Batch, Left, Record};
-use crate::stimulus::{BEATS_INSIDE_MAX, Random, STUCK_CLOCKS, Stimulus};
+use crate::stimulus::{self, BEATS_INSIDE_MAX, Random, Stimulus};
+use crate::tables::{self, Tables};
+use crate::ticks::Passed;
+
+/// The engine's name on the command line.
+const NAME: &str = "rtl";
 
 /// Half a clock of 200 MHz, in picoseconds, in waveforms.
 const HALF_CLOCK_PS: u64 = 2_500;
@@ -36,9 +41,9 @@ pub fn engine(profile: Profile, stimulus: Stimulus, fault: Option<Stage>) -> Box
 }
 
 /// A core under simulation.
-pub struct Rtl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize> {
-    core: Box<Core<D, K, S, L, B>>,
-    geometry: Geometry,
+pub struct Rtl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize> {
+    core: Box<Core<D, K, S, L, B, F>>,
+    tables: Tables,
     stimulus: Stimulus,
     random: Random,
     clocks: u64,
@@ -46,18 +51,27 @@ pub struct Rtl<const D: usize, const K: usize, const S: usize, const L: usize, c
     waveform: Option<VCDProbe<BufWriter<File>>>,
 }
 
-impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize> Rtl<D, K, S, L, B> {
+impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize>
+    Rtl<D, K, S, L, B, F>
+{
     /// Connects a core and resets it.
     #[must_use]
-    pub fn new(core: Core<D, K, S, L, B>, profile: Profile, stimulus: Stimulus, fault: Option<Stage>) -> Self {
+    pub fn new(core: Core<D, K, S, L, B, F>, profile: Profile, stimulus: Stimulus, fault: Option<Stage>) -> Self {
         let mut core = Box::new(core);
         if let Some(stage) = fault {
             core.plant_fault(stage);
         }
         core.connect_all();
         let random = Random::new(stimulus.seed);
-        let mut rtl =
-            Self { core, geometry: profile.geometry(), stimulus, random, clocks: 0, run_clocks: 0, waveform: None };
+        let mut rtl = Self {
+            core,
+            tables: Tables::new(profile.geometry()),
+            stimulus,
+            random,
+            clocks: 0,
+            run_clocks: 0,
+            waveform: None,
+        };
         rtl.reset();
         rtl
     }
@@ -112,17 +126,41 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
 
     fn read(&mut self, address: u32) -> u32 {
         self.core.read_address.next = u64::from(address).into();
-        for _ in 0..4 {
+        for _ in 0..window::READ_CLOCKS {
             self.tick();
         }
         self.core.read_data.val().to_u32()
+    }
+
+    fn write_words(&mut self, words: &[(u32, u32)]) {
+        for &(address, word) in words {
+            if !self.core.backdoor(address, word) {
+                self.write(address, word);
+            }
+        }
+    }
+
+    fn status(&mut self) -> u32 {
+        self.read(window::STATUS << window::REGION_SHIFT)
+    }
+
+    fn wait_swept(&mut self) -> Result<(), EngineError> {
+        let patience = stimulus::stuck_clocks(&self.tables.geometry);
+        let end = self.clocks + patience;
+        while self.clocks < end {
+            if self.status() & window::STATUS_SWEPT != 0 {
+                return Ok(());
+            }
+        }
+        Err(self.stuck(format!("the sweeper has not gone round in {patience} clocks")))
     }
 
     fn stuck(&self, message: String) -> EngineError {
         EngineError::Stopped { engine: self.name().to_owned(), message }
     }
 
-    fn run(&mut self, frames: &[Frame<'_>]) -> Result<Batch, EngineError> {
+    fn run(&mut self, frames: &[Frame<'_>], steps: &[u8]) -> Result<Batch, EngineError> {
+        let patience = stimulus::stuck_clocks(&self.tables.geometry);
         let mut batch = Batch::default();
         let (mut number, mut offset, mut offered, mut inside) = (0, 0, false, 0);
         let mut wire = Vec::new();
@@ -145,7 +183,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
                 let fits = inside == 0 || inside + beats(frames[number].bytes.len()) <= BEATS_INSIDE_MAX;
                 offered = !clocked.gap && (offset > 0 || fits);
                 if offered {
-                    self.offer(frames[number].bytes, offset, clocked.garbage);
+                    self.offer(frames[number].bytes, steps[number], offset, clocked.garbage);
                     if offset == 0 {
                         inside += beats(frames[number].bytes.len());
                     }
@@ -221,28 +259,29 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             }
             if moved {
                 progress = self.clocks;
-            } else if self.clocks - progress > STUCK_CLOCKS {
-                return Err(self.stuck(format!("nothing moved for {STUCK_CLOCKS} clocks, {number} frames in")));
+            } else if self.clocks - progress > patience {
+                return Err(self.stuck(format!("nothing moved for {patience} clocks, {number} frames in")));
             }
         }
         self.run_clocks += self.clocks - start;
         Ok(batch)
     }
 
-    fn offer(&mut self, frame: &[u8], offset: usize, garbage: u8) {
+    fn offer(&mut self, frame: &[u8], step: u8, offset: usize, garbage: u8) {
         let end = frame.len().min(offset + K);
         let mut beat = [garbage; K];
         beat[..end - offset].copy_from_slice(&frame[offset..end]);
         self.core.s_axis.tdata.next = bits_of::<D>(&beat);
         self.core.s_axis.tkeep.next = ones::<K>(end - offset);
         self.core.s_axis.tlast.next = end == frame.len();
-        self.core.s_axis.tuser.next = (frame.len() as u64).into();
+        self.core.s_axis.tuser.next = (frame.len() as u64 | u64::from(step) << window::TUSER_TICK_STEP_SHIFT).into();
     }
 
     fn record(&self) -> Record {
         let half = |word: Bits<32>| u64::from(word.to_u32());
         Record {
             verdict: self.core.trace_verdict.val().to_u8(),
+            flow: self.core.trace_flow.val().to_u8(),
             length: self.core.trace_length.val().to_u16(),
             service: self.core.trace_service.val().to_u16(),
             backend: self.core.trace_backend.val().to_u16(),
@@ -251,45 +290,68 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
     }
 }
 
-impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize> Engine for Rtl<D, K, S, L, B> {
+impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize> Engine
+    for Rtl<D, K, S, L, B, F>
+{
     fn name(&self) -> &str {
-        "rtl"
+        NAME
     }
 
     fn load(&mut self, image: &TableImage) -> Result<(), EngineError> {
-        if (Geometry { bus_bytes: self.geometry.bus_bytes, ..image.geometry }) != self.geometry {
-            return Err(EngineError::Geometry {
-                engine: self.name().to_owned(),
-                image: Box::new(image.geometry),
-                own: Box::new(self.geometry),
-            });
-        }
+        let words = self.tables.load(NAME, image)?;
         self.reset();
         self.run_clocks = 0;
-        for (region, bytes) in image.memories() {
-            for (index, word) in (0_u32..).zip(bytes.chunks_exact(4)) {
-                let address = region << window::REGION_SHIFT | index;
-                let word = u32::from_le_bytes(word.try_into().expect("chunks of four bytes"));
-                if !self.core.backdoor(address, word) {
-                    self.write(address, word);
-                }
-            }
-        }
-        // The back door is faster than the counters clear themselves; no frame enters before they have.
-        for _ in 0..self.geometry.backends.max(self.geometry.services) {
+        self.write_words(&words);
+        self.write(window::CONTROL << window::REGION_SHIFT | window::CONTROL_MODE, window::CONTROL_SERVE);
+        // No frame enters before the counters have cleared themselves, which takes as many clocks as they have entries.
+        for _ in 0..self.tables.geometry.backends.max(self.tables.geometry.services) {
             self.tick();
         }
-        self.write(window::CONTROL << window::REGION_SHIFT, window::CONTROL_SERVE);
-        Ok(())
+        self.wait_swept()
+    }
+
+    fn update(&mut self, image: &TableImage) -> Result<(), EngineError> {
+        let words = self.tables.update(NAME, image)?;
+        self.write_words(&words);
+        self.wait_swept()?;
+        let tick = tables::tick(self.status());
+        self.write(window::CONTROL << window::REGION_SHIFT | window::CONTROL_TICK, tick.into());
+        self.wait_swept()
     }
 
     fn process(&mut self, frames: &[Frame<'_>]) -> Result<Vec<Outcome>, EngineError> {
+        let mut steps = Vec::with_capacity(frames.len());
+        for frame in frames {
+            steps.push(match self.tables.ticks.at(frame.time_ns) {
+                Passed::Step(step) => step,
+                Passed::Start(tick) => {
+                    self.write(window::CONTROL << window::REGION_SHIFT | window::CONTROL_TICK, tick.into());
+                    0
+                }
+            });
+        }
         let lengths: Vec<usize> = frames.iter().map(|frame| frame.bytes.len()).collect();
-        self.run(frames)?.outcomes(&lengths).map_err(|message| self.stuck(message))
+        self.run(frames, &steps)?.outcomes(&lengths).map_err(|message| self.stuck(message))
+    }
+
+    fn flow_state(&mut self) -> Result<FlowState, EngineError> {
+        self.wait_swept()?;
+        let tick = tables::tick(self.status());
+        // By the back door: the read port is what the Verilog is read through.
+        let select = &self.core.select;
+        let entry = |set: usize, way: usize| {
+            let (tag, rest) = select.flow_table.way[way].entry(set);
+            tag.to_u64() << flow::TAG_SHIFT | u64::from(rest.to_u32())
+        };
+        let sets = 0..self.tables.geometry.flow_sets as usize;
+        let entries = sets.flat_map(|set| (0..flow::WAYS).map(move |way| (set, way)));
+        let entries = entries.map(|(set, way)| entry(set, way)).collect();
+        let services = 0..self.tables.geometry.services as usize;
+        Ok(FlowState { tick, entries, sequence: services.map(|service| select.lookup.turn(service)).collect() })
     }
 
     fn counters(&mut self) -> Result<Counters, EngineError> {
-        let geometry = self.geometry;
+        let geometry = self.tables.geometry;
         let mut set = |region: u32, entries: u32| -> Vec<PacketsBytes> {
             (0..entries)
                 .map(|entry| {
@@ -301,6 +363,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         };
         Ok(Counters {
             verdicts: set(window::COUNTER_VERDICT, window::COUNTER_VERDICT_ENTRIES),
+            flows: set(window::COUNTER_FLOW, window::COUNTER_FLOW_ENTRIES),
             services: set(window::COUNTER_SERVICE, geometry.services),
             backends: set(window::COUNTER_BACKEND, geometry.backends),
         })

@@ -3,6 +3,8 @@
 //! The same few lines exist in `harness.cpp`, so that the rust-hdl simulation and the Verilated model see the same
 //! stimulus in every clock.
 
+use maglane_spec::Geometry;
+
 /// How often input pauses and outputs stall, as parts of 256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stimulus {
@@ -33,8 +35,12 @@ impl Stimulus {
 /// Beats that may be inside at a time: what the host queue holds, so that it never overruns in a comparison.
 pub const BEATS_INSIDE_MAX: usize = 511;
 
-/// Clocks without any progress after which a simulation counts as stuck.
-pub const STUCK_CLOCKS: u64 = 20_000;
+/// Clocks without any progress after which a simulation counts as stuck: a frame may have to wait until the sweeper has
+/// gone round, and then for a step of several ticks.
+#[must_use]
+pub const fn stuck_clocks(geometry: &Geometry) -> u64 {
+    20_000 + 4 * geometry.flow_sets as u64
+}
 
 /// The decisions of one clock.
 #[derive(Clone, Copy, Debug)]

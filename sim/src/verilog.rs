@@ -7,12 +7,17 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use maglane_hw::emit;
 use maglane_hw::profile::Profile;
 use maglane_spec::counter::PacketsBytes;
-use maglane_spec::{Geometry, Stage, TableImage, window};
-use maglane_sw::engine::{Counters, Engine, EngineError, Frame, Outcome};
+use maglane_spec::{Stage, TableImage, window};
+use maglane_sw::engine::{Counters, Engine, EngineError, FlowState, Frame, Outcome};
 
-use crate::Stimulus;
 use crate::assemble::{Batch, Left, Record};
 use crate::model::{ModelError, Recipe};
+use crate::stimulus::{self, Stimulus};
+use crate::tables::{self, Tables};
+use crate::ticks::Passed;
+
+/// The engine's name on the command line.
+const NAME: &str = "verilog";
 
 const HARNESS: &str = include_str!("harness.cpp");
 
@@ -21,7 +26,7 @@ pub struct Verilog {
     child: Child,
     to: Option<BufWriter<ChildStdin>>,
     from: BufReader<ChildStdout>,
-    geometry: Geometry,
+    tables: Tables,
     stimulus: Stimulus,
     clocks: u64,
 }
@@ -37,7 +42,7 @@ impl Verilog {
             Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(ModelError::Missing)?;
         let to = child.stdin.take().map(BufWriter::new);
         let from = BufReader::new(child.stdout.take().expect("the pipe was asked for"));
-        Ok(Self { child, to, from, geometry: profile.geometry(), stimulus, clocks: 0 })
+        Ok(Self { child, to, from, tables: Tables::new(profile.geometry()), stimulus, clocks: 0 })
     }
 
     /// Whether the model has been built before.
@@ -79,6 +84,42 @@ impl Verilog {
         Err(self.error(format!("the Verilator model answered {:#x}", code[0])))
     }
 
+    fn write_words(&mut self, words: &[(u32, u32)]) -> Result<(), EngineError> {
+        let mut message = vec![b'W'];
+        put_count(&mut message, words.len());
+        for (address, word) in words {
+            message.extend(address.to_le_bytes());
+            message.extend(word.to_le_bytes());
+        }
+        self.acknowledged(&message)
+    }
+
+    fn set_tick(&mut self, tick: u8) -> Result<(), EngineError> {
+        self.write_words(&[(window::CONTROL << window::REGION_SHIFT | window::CONTROL_TICK, tick.into())])
+    }
+
+    /// The first words of a region of the read port.
+    fn read_words(&mut self, region: u32, count: u32) -> Result<Vec<u32>, EngineError> {
+        let mut message = vec![b'R'];
+        message.extend((region << window::REGION_SHIFT).to_le_bytes());
+        put_count(&mut message, count as usize);
+        self.exchange(&message, b'r')?;
+        let words = (0..count).map(|_| Ok(u32::from_le_bytes(get(&mut self.from)?))).collect::<io::Result<_>>();
+        words.map_err(|error| self.stopped(&error))
+    }
+
+    /// Waits until the sweeper rests; yields the status word.
+    fn wait_swept(&mut self) -> Result<u32, EngineError> {
+        let patience = stimulus::stuck_clocks(&self.tables.geometry);
+        for _ in 0..patience.div_ceil(u64::from(window::READ_CLOCKS)) {
+            let status = self.read_words(window::STATUS, 1)?[0];
+            if status & window::STATUS_SWEPT != 0 {
+                return Ok(status);
+            }
+        }
+        Err(self.error(format!("the sweeper has not gone round in {patience} clocks")))
+    }
+
     fn acknowledged(&mut self, message: &[u8]) -> Result<(), EngineError> {
         self.exchange(message, b'k')
     }
@@ -90,6 +131,7 @@ impl Verilog {
         for _ in 0..u32::from_le_bytes(get(from)?) {
             batch.records.push(Record {
                 verdict: get::<1>(from)?[0],
+                flow: get::<1>(from)?[0],
                 length: u16::from_le_bytes(get(from)?),
                 service: u16::from_le_bytes(get(from)?),
                 backend: u16::from_le_bytes(get(from)?),
@@ -108,44 +150,43 @@ impl Verilog {
 
 impl Engine for Verilog {
     fn name(&self) -> &str {
-        "verilog"
+        NAME
     }
 
     fn load(&mut self, image: &TableImage) -> Result<(), EngineError> {
-        if (Geometry { bus_bytes: self.geometry.bus_bytes, ..image.geometry }) != self.geometry {
-            return Err(EngineError::Geometry {
-                engine: self.name().to_owned(),
-                image: Box::new(image.geometry),
-                own: Box::new(self.geometry),
-            });
-        }
+        let words = self.tables.load(NAME, image)?;
         let stimulus = self.stimulus;
         let mut message = vec![b'S'];
         message.extend(stimulus.seed.to_le_bytes());
         message.extend([stimulus.gap, stimulus.stall_wire, stimulus.stall_host]);
         self.acknowledged(&message)?;
-        let mut writes: Vec<(u32, u32)> = Vec::new();
-        for (region, bytes) in image.memories() {
-            for (index, word) in (0_u32..).zip(bytes.chunks_exact(4)) {
-                let word = u32::from_le_bytes(word.try_into().expect("chunks of four bytes"));
-                writes.push((region << window::REGION_SHIFT | index, word));
-            }
-        }
-        writes.push((window::CONTROL << window::REGION_SHIFT, window::CONTROL_SERVE));
-        let mut message = vec![b'W'];
-        put_count(&mut message, writes.len());
-        for (address, word) in writes {
-            message.extend(address.to_le_bytes());
-            message.extend(word.to_le_bytes());
-        }
+        self.write_words(&words)?;
+        self.write_words(&[(window::CONTROL << window::REGION_SHIFT | window::CONTROL_MODE, window::CONTROL_SERVE)])?;
+        self.wait_swept()?;
         self.clocks = 0;
-        self.acknowledged(&message)
+        Ok(())
+    }
+
+    fn update(&mut self, image: &TableImage) -> Result<(), EngineError> {
+        let words = self.tables.update(NAME, image)?;
+        self.write_words(&words)?;
+        let tick = tables::tick(self.wait_swept()?);
+        self.set_tick(tick)?;
+        self.wait_swept()?;
+        Ok(())
     }
 
     fn process(&mut self, frames: &[Frame<'_>]) -> Result<Vec<Outcome>, EngineError> {
         let mut message = vec![b'F'];
         put_count(&mut message, frames.len());
         for frame in frames {
+            message.push(match self.tables.ticks.at(frame.time_ns) {
+                Passed::Step(step) => step,
+                Passed::Start(tick) => {
+                    self.set_tick(tick)?;
+                    0
+                }
+            });
             put_bytes(&mut message, frame.bytes);
         }
         self.exchange(&message, b'f')?;
@@ -155,31 +196,29 @@ impl Engine for Verilog {
     }
 
     fn counters(&mut self) -> Result<Counters, EngineError> {
-        let sets = [
-            (window::COUNTER_VERDICT, window::COUNTER_VERDICT_ENTRIES),
-            (window::COUNTER_SERVICE, self.geometry.services),
-            (window::COUNTER_BACKEND, self.geometry.backends),
-        ];
-        let mut message = vec![b'R'];
-        let words: u32 = sets.iter().map(|(_, entries)| entries * window::COUNTER_WORDS).sum();
-        put_count(&mut message, words as usize);
-        for (region, entries) in sets {
-            for word in 0..entries * window::COUNTER_WORDS {
-                message.extend((region << window::REGION_SHIFT | word).to_le_bytes());
-            }
-        }
-        self.exchange(&message, b'r')?;
-        let mut read_set = |entries: u32| -> io::Result<Vec<PacketsBytes>> {
-            (0..entries)
-                .map(|_| {
-                    let packets = u64::from_le_bytes(get(&mut self.from)?);
-                    Ok(PacketsBytes { packets, bytes: u64::from_le_bytes(get(&mut self.from)?) })
-                })
-                .collect()
+        let geometry = self.tables.geometry;
+        let mut set = |region: u32, entries: u32| -> Result<Vec<PacketsBytes>, EngineError> {
+            let words = self.read_words(region, entries * window::COUNTER_WORDS)?;
+            let long = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+            let (entries, _) = words.as_chunks::<4>();
+            Ok(entries.iter().map(|&[a, b, c, d]| PacketsBytes { packets: long(a, b), bytes: long(c, d) }).collect())
         };
-        let [verdicts, services, backends] = sets.map(|(_, entries)| read_set(entries));
-        let all = verdicts.and_then(|verdicts| Ok(Counters { verdicts, services: services?, backends: backends? }));
-        all.map_err(|error| self.stopped(&error))
+        Ok(Counters {
+            verdicts: set(window::COUNTER_VERDICT, window::COUNTER_VERDICT_ENTRIES)?,
+            flows: set(window::COUNTER_FLOW, window::COUNTER_FLOW_ENTRIES)?,
+            services: set(window::COUNTER_SERVICE, geometry.services)?,
+            backends: set(window::COUNTER_BACKEND, geometry.backends)?,
+        })
+    }
+
+    fn flow_state(&mut self) -> Result<FlowState, EngineError> {
+        let geometry = self.tables.geometry;
+        let tick = tables::tick(self.wait_swept()?);
+        let words = self.read_words(window::FLOW_TABLE, geometry.flow_sets * window::FLOW_SET_WORDS)?;
+        let (entries, _) = words.as_chunks::<2>();
+        let entries = entries.iter().map(|&[low, high]| u64::from(low) | u64::from(high) << 32).collect();
+        let turns = self.read_words(window::SEQUENCE, geometry.services)?;
+        Ok(FlowState { tick, entries, sequence: turns.into_iter().map(low_half).collect() })
     }
 
     fn clocks(&self) -> Option<u64> {
@@ -206,8 +245,18 @@ impl Drop for Verilog {
 
 fn with_recipe<T>(profile: Profile, fault: Option<Stage>, traced: bool, use_it: impl FnOnce(Recipe<'_>) -> T) -> T {
     let verilog = profile.verilog(fault);
-    let defines = [format!("BUS_BYTES={}", profile.geometry().bus_bytes)];
+    let geometry = profile.geometry();
+    let defines = [
+        format!("BUS_BYTES={}", geometry.bus_bytes),
+        format!("READ_CLOCKS={}", window::READ_CLOCKS),
+        format!("STUCK_CLOCKS={}", stimulus::stuck_clocks(&geometry)),
+    ];
     use_it(Recipe { verilog: &verilog, top: emit::TOP, harness: HARNESS, defines: &defines, traced })
+}
+
+fn low_half(word: u32) -> u16 {
+    let [a, b, ..] = word.to_le_bytes();
+    u16::from_le_bytes([a, b])
 }
 
 fn put_count(message: &mut Vec<u8>, count: usize) {

@@ -27,8 +27,8 @@ impl Bench {
         bench.core.reset.next = true;
         bench.clock();
         bench.core.reset.next = false;
-        // The counters clear themselves; nothing is served before.
-        for _ in 0..300 {
+        // Counters and flow table clear themselves; nothing is served before.
+        for _ in 0..1_100 {
             bench.clock();
         }
         bench
@@ -96,7 +96,7 @@ impl Bench {
 
     fn read(&mut self, address: u32) -> u32 {
         self.core.read_address.next = u64::from(address).into();
-        for _ in 0..4 {
+        for _ in 0..window::READ_CLOCKS {
             self.clock();
         }
         self.core.read_data.val().to_u32()

@@ -9,12 +9,15 @@ use maglane_hw::axis::Skid;
 use maglane_hw::control::{Control, Settings};
 use maglane_hw::counter::{CounterHalf, CounterSet};
 use maglane_hw::fifo::Fifo;
+
+use maglane_hw::flow_table::sweeper::Timeouts;
+
 use maglane_hw::frame::{Classified, Parsed, Selected};
 use maglane_hw::host_queue::HostQueue;
 use maglane_hw::ram::{Ram, Row, RowRam};
 use maglane_hw::siphash::{FirstHalf, SecondHalf, SipState};
 use maglane_hw::stage::classify::Classify;
-use maglane_hw::stage::flow_hash::FlowHash;
+use maglane_hw::stage::flow_hash::{FlowHash, Hashes};
 use maglane_hw::stage::parse::Parse;
 use maglane_hw::stage::rewrite::{Egress, Rewrite};
 use maglane_hw::stage::select::Select;
@@ -304,6 +307,7 @@ fn parse<const D: usize>(name: &str) -> Recording {
                 let lanes: Vec<u8> = (0..D / 8).map(|lane| frame.get(start + lane).copied().unwrap_or(0xee)).collect();
                 b.data.next = num_bigint::BigUint::from_bytes_le(&lanes).into();
                 b.length.next = length.into();
+                b.step.next = r.bits();
                 b.last.next = beat + 1 == beats;
                 beat = (beat + 1) % beats;
             }
@@ -323,6 +327,10 @@ fn parsed(r: &mut Inputs) -> Parsed {
         destination: (r.below(4) << 24).into(),
         ports: (r.below(4) << 24 | r.below(1 << 16)).into(),
         protocol: if r.chance(8) { 6_u64.into() } else { 17_u64.into() },
+        syn: r.chance(4),
+        fin: r.chance(2),
+        rst: r.chance(2),
+        step: if r.chance(15) { 0_u64.into() } else { r.bits() },
     }
 }
 
@@ -363,7 +371,7 @@ fn classified(r: &mut Inputs) -> Classified {
         matched: r.chance(12),
         service: r.bits(),
         affinity: r.bits(),
-        selection: if r.chance(14) { 0_u64.into() } else { r.bits() },
+        selection: if r.chance(14) { r.below(3).into() } else { r.bits() },
         lookup_base: r.bits(),
         table_size: r.bits(),
         gre_keyed: r.chance(8),
@@ -384,14 +392,20 @@ fn flow_hash() -> Recording {
             // Half the rate at most: in the core, credits keep the queues from running over.
             b.s_valid.next = r.chance(7);
             b.s_frame.next = classified(r);
+            b.m_ready.next = b.m_valid.val() && r.chance(12);
         },
     )
 }
 
+fn timeouts(r: &mut Inputs) -> Timeouts {
+    Timeouts { fresh: r.below(63).into(), established: r.below(63).into(), closing: r.below(63).into() }
+}
+
 fn select() -> Recording {
+    let mut waiting = false;
     record(
         "select",
-        Select::<6, 5>::default,
+        Select::<3, 6, 5, 3>::default,
         |b| &mut b.clock,
         |b, clock, r| {
             b.reset.next = clock < 2;
@@ -399,10 +413,17 @@ fn select() -> Recording {
             b.write_address.next = ((3 + r.below(2)) << 28 | r.below(256)).into();
             b.write_data.next = if r.chance(3) { 0xffff_ffff_u64.into() } else { r.bits() };
             b.s_valid.next = r.chance(12);
-            b.s_frame.next = classified(r);
-            b.hash_low.next = r.bits();
-            b.hash_high.next = r.bits();
-            b.choice.next = r.bits();
+            b.read_address.next = r.bits();
+            b.timeouts.next = timeouts(r);
+            b.tick_due.next = r.chance(1) && r.chance(1);
+            // A frame stays until it is taken. Few hashes, so that flows meet.
+            if b.s_ready.val() || !waiting {
+                waiting = r.chance(12);
+                b.s_valid.next = waiting;
+                b.s_frame.next = classified(r);
+                b.s_hashes.next =
+                    Hashes { h_low: r.below(4).into(), h_high: r.below(3).into(), g_low: r.bits(), g_high: r.bits() };
+            }
         },
     )
 }
@@ -430,6 +451,7 @@ fn rewrite() -> Recording {
                 gre_key: r.bits(),
                 hash_low: r.bits(),
                 hash_high: r.bits(),
+                flow: r.bits(),
                 backend: r.bits(),
             };
             b.s_row.next = Row {
@@ -459,6 +481,7 @@ fn transmit<const D: usize, const K: usize>(name: &str) -> Recording {
             b.s_egress.next = Egress {
                 verdict: if forward { 0_u64.into() } else { (1 + r.below(24)).into() },
                 length: length.into(),
+                flow: r.bits(),
                 out_length: if forward { 78 + length } else { length * r.below(2) }.into(),
                 service: r.bits(),
                 backend: r.bits(),

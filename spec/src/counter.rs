@@ -5,8 +5,8 @@
 
 /// Counters of one index of a counter set.
 ///
-/// The sets are: one entry per verdict code (all frames), one per service id and one per backend id (forwarded
-/// frames only).
+/// The sets are: one entry per verdict code (all frames), one per code of [`crate::FlowOutcome`] (all frames), one per
+/// service id and one per backend id (forwarded frames only).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PacketsBytes {
     /// Frames.
@@ -15,13 +15,13 @@ pub struct PacketsBytes {
     pub bytes: u64,
 }
 
-/// Frames that reached select and found their flow in the flow table.
+/// Frames that found their flow in the flow table: outcome hit.
 pub const FLOW_HIT: &str = "flow_hit";
-/// Frames that reached select and did not.
+/// Frames that reached the flow table and did not: outcomes inserted, stateless, table full and no backend.
 pub const FLOW_MISS: &str = "flow_miss";
-/// Flow-table entries written for a new flow.
+/// Flow-table entries written for a new flow: outcome inserted.
 pub const FLOW_INSERT: &str = "flow_insert";
-/// Frames forwarded without a flow-table entry because no way could be taken.
+/// Frames that go on without a flow-table entry because no way could be taken: outcome table full.
 pub const FLOW_TABLE_FULL: &str = "flow_table_full";
 /// Frames to the host that its full queue lost. Outside the comparison of engines.
 pub const OVERRUN_HOST: &str = "overrun_host";

@@ -12,6 +12,7 @@ extern crate alloc;
 
 pub mod counter;
 pub mod endian;
+pub mod flow;
 pub mod geometry;
 pub mod image;
 pub mod limit;
@@ -22,6 +23,7 @@ pub mod verdict;
 pub mod window;
 pub mod wire;
 
+pub use flow::FlowOutcome;
 pub use geometry::Geometry;
 pub use image::TableImage;
 pub use stage::Stage;

@@ -7,7 +7,7 @@
 /// Bit position of the region in an address.
 pub const REGION_SHIFT: u32 = 28;
 
-/// Control word, region 0, word 0. Bit 0 set: the pipeline serves. Clear, as after reset: bypass.
+/// Control words.
 pub const CONTROL: u32 = 0;
 /// [`crate::row::DatapathRow`].
 pub const DATAPATH: u32 = 1;
@@ -18,7 +18,16 @@ pub const LOOKUP: u32 = 3;
 /// Backend memory.
 pub const BACKEND: u32 = 4;
 
-/// Control bit 0: serve.
+/// Control word 0. Bit 0 set: the pipeline serves. Clear, as after reset: bypass.
+pub const CONTROL_MODE: u32 = 0;
+/// Control word 1: sets the tick (modulo 64) and starts a round of the sweeper. To be written while no frame is inside
+/// and the sweeper rests.
+pub const CONTROL_TICK: u32 = 1;
+/// Control word 2: clocks per millisecond, so that the card advances the tick. 0, as after reset: the tick advances
+/// only as the frames' sidebands say.
+pub const CONTROL_CLOCKS_PER_MS: u32 = 2;
+
+/// Bit 0 of [`CONTROL_MODE`]: serve.
 pub const CONTROL_SERVE: u32 = 1;
 
 /// Counters per verdict code (read port).
@@ -32,7 +41,41 @@ pub const COUNTER_BACKEND: u32 = 2;
 /// Word 0: frames lost by the full host queue (read port).
 pub const COUNTER_OVERRUN_HOST: u32 = 3;
 
+/// Counters per code of [`crate::FlowOutcome`] (read port).
+pub const COUNTER_FLOW: u32 = 4;
+/// Entries of [`COUNTER_FLOW`].
+pub const COUNTER_FLOW_ENTRIES: u32 = 8;
+/// Flow table: two words an entry, the low one first, eight entries a set (read port, while no frame is inside and the
+/// sweeper rests).
+pub const FLOW_TABLE: u32 = 5;
+/// Next turn of the services with selection by sequence, a word per service id (read port, while no frame is inside).
+pub const SEQUENCE: u32 = 6;
+/// Word 0: status (read port).
+pub const STATUS: u32 = 7;
+
+/// Bit of the status word: memories have been cleared after reset; frames are accepted.
+pub const STATUS_READY: u32 = 1;
+/// Bit of the status word: the sweeper rests, and no step of the tick is under way.
+pub const STATUS_SWEPT: u32 = 2;
+/// Position of the tick, six bits, in the status word.
+pub const STATUS_TICK_SHIFT: u32 = 8;
+
+/// Clocks from an address on the read port to its word. Addresses may follow one another in every clock.
+pub const READ_CLOCKS: u32 = 5;
+
 /// Words of an entry of a counter set: packets low, packets high, bytes low, bytes high.
 pub const COUNTER_WORDS: u32 = 4;
 
-const _: () = assert!(COUNTER_VERDICT_ENTRIES as usize == crate::Verdict::CODES);
+/// Words of a set of the flow table: two an entry.
+pub const FLOW_SET_WORDS: u32 = 16;
+
+/// Position of the tick step in the input stream's sideband: how many ticks have passed before this frame; seven
+/// bits. From 64 on, when nothing in the flow table is left, 64 + ticks modulo 64. A card that counts time itself leaves
+/// them zero.
+pub const TUSER_TICK_STEP_SHIFT: u32 = 16;
+
+const _: () = {
+    assert!(COUNTER_VERDICT_ENTRIES as usize == crate::Verdict::CODES);
+    assert!(COUNTER_FLOW_ENTRIES as usize == crate::FlowOutcome::CODES);
+    assert!(FLOW_SET_WORDS as usize == crate::flow::WAYS * 2);
+};

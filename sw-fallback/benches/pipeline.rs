@@ -1,14 +1,18 @@
 //! Wall clock a packet: the whole pipeline, and each stage alone.
 //!
 //! An iteration is one packet, so the time that criterion prints is nanoseconds a packet. Packets come from 4,096
-//! distinct flows prepared in memory, in turn, so that branch predictors and caches do not learn one packet.
+//! distinct flows prepared in memory, in turn, so that branch predictors and caches do not learn one packet; where the
+//! id ends in `flows_1m` from 2^20, whose entries are no longer in the cache. Flows are known to the flow table before
+//! the clock starts, unless the id ends in `miss`.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use maglane_spec::flow::TAG_SHIFT;
 use maglane_spec::{Geometry, TableImage};
 use maglane_sw::Pipeline;
 use maglane_sw::engine::Engine;
+use maglane_sw::flow_table::FlowTable;
 use maglane_sw::stage::classify::classify;
 use maglane_sw::stage::flow_hash::{FlowHash, flow_hash};
 use maglane_sw::stage::parse::{Parsed, parse};
@@ -22,10 +26,13 @@ mod fixture;
 use fixture::{OWN_MAC, VIP, image, tcp, udp, with_ipv4};
 
 const FLOWS: u32 = 4_096;
+const FLOWS_1M: u32 = 1 << 20;
+/// Twice as many entries as there are flows, so that fewer than one in a hundred finds its set full.
+const FLOW_SETS_1M: u32 = 1 << 18;
 
 /// The frame once a flow: another source address and port each time.
-fn flows(frame: &[u8]) -> Vec<Vec<u8>> {
-    (0..FLOWS)
+fn flows(frame: &[u8], count: u32) -> Vec<Vec<u8>> {
+    (0..count)
         .map(|flow| {
             // Multiplied by an odd number, addresses stay distinct and look nothing like a sequence.
             let source = flow.wrapping_mul(0x9e37_79b1).to_be_bytes();
@@ -37,7 +44,7 @@ fn flows(frame: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn arp() -> Vec<Vec<u8>> {
-    flows(&udp(VIP, 53, 18))
+    flows(&udp(VIP, 53, 18), FLOWS)
         .into_iter()
         .map(|mut frame| {
             frame[12..14].copy_from_slice(&[0x08, 0x06]);
@@ -48,25 +55,31 @@ fn arp() -> Vec<Vec<u8>> {
 }
 
 fn whole(criterion: &mut Criterion) {
-    let cases = [
-        // 14 + 20 + 8 + 22 = 64 bytes; 1,460 bytes of payload are a full segment, encapsulated over a jumbo path.
-        ("wallclock/pipeline/ipv4_udp_64", flows(&udp(VIP, 53, 22))),
-        ("wallclock/pipeline/ipv4_tcp_1460", flows(&tcp(VIP, 80, 1_460))),
-        ("wallclock/pass/arp", arp()),
-    ];
-    let mut image = image();
+    // 14 + 20 + 8 + 22 = 64 bytes; 1,460 bytes of payload are a full segment, encapsulated over a jumbo path.
+    let (small, large) = (udp(VIP, 53, 22), tcp(VIP, 80, 1_460));
+    let large_table = Geometry { flow_sets: FLOW_SETS_1M, ..Geometry::LAB };
+    bench_whole(criterion, "wallclock/pipeline/ipv4_udp_64", Geometry::LAB, flows(&small, FLOWS));
+    bench_whole(criterion, "wallclock/pipeline/ipv4_tcp_1460", Geometry::LAB, flows(&large, FLOWS));
+    bench_whole(criterion, "wallclock/pipeline/ipv4_udp_64_flows_1m", large_table, flows(&small, FLOWS_1M));
+    bench_whole(criterion, "wallclock/pass/arp", Geometry::LAB, arp());
+}
+
+fn bench_whole(criterion: &mut Criterion, id: &str, geometry: Geometry, frames: Vec<Vec<u8>>) {
+    let mut image = TableImage { geometry, ..image() };
     for backend in &mut image.backends {
         backend.mtu = 9_000.into();
     }
-    for (id, frames) in cases {
-        let mut pipeline = Pipeline::new(Geometry::LAB);
-        pipeline.load(&image).expect("the image has the geometry of the pipeline");
-        let mut out = Vec::new();
-        let mut frames = frames.iter().cycle();
-        criterion.bench_function(id, |bencher| {
-            bencher.iter(|| pipeline.process_frame(black_box(frames.next().expect("a cycle")), &mut out));
-        });
+    let mut pipeline = Pipeline::new(geometry);
+    pipeline.load(&image).expect("the image has the geometry of the pipeline");
+    let mut out = Vec::new();
+    // Twice: a flow is established by its second frame.
+    for frame in frames.iter().chain(&frames) {
+        pipeline.process_frame(0, frame, &mut out);
     }
+    let mut frames = frames.iter().cycle();
+    criterion.bench_function(id, |bencher| {
+        bencher.iter(|| pipeline.process_frame(0, black_box(frames.next().expect("a cycle")), &mut out));
+    });
 }
 
 /// What the stages before found for a frame.
@@ -80,7 +93,7 @@ struct Prepared<'a> {
 fn stages(criterion: &mut Criterion) {
     let image = image();
     let service = classify(&image, &parse(Some(&image.datapath), &tcp(VIP, 80, 64)).expect("valid")).expect("there");
-    let prepared: Vec<_> = flows(&tcp(VIP, 80, 64))
+    let prepared: Vec<_> = flows(&tcp(VIP, 80, 64), FLOWS)
         .into_iter()
         .map(|frame| {
             let parsed = parse(Some(&image.datapath), &frame).expect("valid");
@@ -101,8 +114,21 @@ fn stages(criterion: &mut Criterion) {
     bench("wallclock/flow_hash/ipv4_tcp", &mut |packet| {
         black_box(flow_hash(&packet.image.datapath, service, black_box(&packet.parsed)));
     });
+    let table = || (FlowTable::new(Geometry::LAB.flow_sets as usize), vec![0; Geometry::LAB.services as usize]);
+    let (mut known, mut turns) = table();
     bench("wallclock/select/ipv4_tcp", &mut |packet| {
-        black_box(select(packet.image, service, black_box(packet.hash))).expect("there");
+        let hash = black_box(packet.hash);
+        let selection = select(packet.image, &mut known, &mut turns, service, packet.parsed.flags, hash);
+        black_box(selection).backend.expect("there");
+    });
+    // As in a flood: another tag each time, so the table is soon full of new flows, and each has to evict one.
+    let (mut flooded, mut turns) = table();
+    let mut tag = 0;
+    bench("wallclock/select/ipv4_tcp_miss", &mut |packet| {
+        tag += 1;
+        let hash = FlowHash { h: black_box(packet.hash).h ^ tag << TAG_SHIFT, ..packet.hash };
+        let selection = select(packet.image, &mut flooded, &mut turns, service, packet.parsed.flags, hash);
+        black_box(selection).backend.expect("there");
     });
     let mut out = Vec::new();
     bench("wallclock/rewrite/ipv4_tcp", &mut |packet| {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use maglane_spec::counter::PacketsBytes;
 use maglane_spec::limit::{NO_BACKEND, NO_SERVICE};
-use maglane_spec::{TableImage, Verdict};
+use maglane_spec::{FlowOutcome, TableImage, Verdict};
 
 /// A frame as it came in, from destination MAC to the end of payload, without FCS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,9 @@ pub struct Outcome {
     pub service: u16,
     /// The flow hash h, 0 when flow_hash was not reached.
     pub hash: u64,
-    /// The lookup table's answer, [`NO_BACKEND`] when it was empty or select was not reached.
+    /// What the frame met in the flow table.
+    pub flow: FlowOutcome,
+    /// The backend that select chose, [`NO_BACKEND`] when there was none or select was not reached.
     pub backend: u16,
     /// The frame that left, to wire or host; empty when the verdict is a drop.
     pub output: Vec<u8>,
@@ -37,7 +39,14 @@ impl Outcome {
     /// The outcome of a frame whose verdict was found before any table was read, without output.
     #[must_use]
     pub const fn early(verdict: Verdict) -> Self {
-        Self { verdict, service: NO_SERVICE, hash: 0, backend: NO_BACKEND, output: Vec::new() }
+        Self {
+            verdict,
+            service: NO_SERVICE,
+            hash: 0,
+            flow: FlowOutcome::NotReached,
+            backend: NO_BACKEND,
+            output: Vec::new(),
+        }
     }
 }
 
@@ -46,10 +55,23 @@ impl Outcome {
 pub struct Counters {
     /// By verdict code; [`Verdict::CODES`] entries.
     pub verdicts: Vec<PacketsBytes>,
+    /// By code of [`FlowOutcome`]; [`FlowOutcome::CODES`] entries.
+    pub flows: Vec<PacketsBytes>,
     /// Forwarded frames by service id; as many as the geometry has services.
     pub services: Vec<PacketsBytes>,
     /// Forwarded frames by backend id; as many as the geometry has backends.
     pub backends: Vec<PacketsBytes>,
+}
+
+/// What an engine remembers from frame to frame, counters aside, in a form that can be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowState {
+    /// The tick, modulo [`maglane_spec::flow::TICKS`].
+    pub tick: u8,
+    /// Entries of the flow table, way by way and set by set; those that are not live are zero.
+    pub entries: Vec<u64>,
+    /// The next turn of each service with selection by sequence, by service id.
+    pub sequence: Vec<u16>,
 }
 
 /// Why an engine could not go on. Frames never cause it.
@@ -64,6 +86,16 @@ pub enum EngineError {
         image: Box<maglane_spec::Geometry>,
         /// Sizes of the engine.
         own: Box<maglane_spec::Geometry>,
+    },
+    /// New tables have another tick length than the flow table's epochs were counted in.
+    #[error("engine `{engine}` keeps flows that are counted in ticks of {own} ms; the new tables say {image} ms")]
+    TickLength {
+        /// The engine.
+        engine: String,
+        /// The new tables' tick, in milliseconds.
+        image: u32,
+        /// The tick in use, in milliseconds.
+        own: u32,
     },
     /// A simulated engine stopped: its message says why.
     #[error("engine `{engine}`: {message}")]
@@ -80,11 +112,18 @@ pub trait Engine {
     /// The engine's name on the command line: `software`, `rtl`, `verilog`.
     fn name(&self) -> &str;
 
-    /// Loads the tables of a generation and starts to serve.
+    /// Loads the tables of a generation and starts to serve, with an empty flow table and counters at zero.
     ///
     /// # Errors
     /// When the image does not fit the engine, or a simulator stopped.
     fn load(&mut self, image: &TableImage) -> Result<(), EngineError>;
+
+    /// Replaces the tables between two frames; flow table, turns, tick and counters stay.
+    ///
+    /// # Errors
+    /// When the image does not fit the engine or has another tick length, or a simulator stopped. After the former two
+    /// the engine is unchanged.
+    fn update(&mut self, image: &TableImage) -> Result<(), EngineError>;
 
     /// Processes a batch in order; one outcome a frame.
     ///
@@ -97,6 +136,12 @@ pub trait Engine {
     /// # Errors
     /// When a simulator stopped.
     fn counters(&mut self) -> Result<Counters, EngineError>;
+
+    /// The flow table and what else is remembered from frame to frame.
+    ///
+    /// # Errors
+    /// When a simulator stopped.
+    fn flow_state(&mut self) -> Result<FlowState, EngineError>;
 
     /// Clocks that a simulated card has spent on frames since the tables were loaded.
     fn clocks(&self) -> Option<u64> {

@@ -6,13 +6,13 @@
 use maglane_spec::row::{DatapathRow, ServiceRow};
 use maglane_spec::siphash::FINAL;
 use maglane_spec::wire::{ethernet, ipv4};
-use maglane_spec::{Stage, Verdict};
+use maglane_spec::{FlowOutcome, Stage, Verdict};
 
 use crate::stage::classify::Refused;
 use crate::stage::flow_hash::{FlowHash, hash_with};
 use crate::stage::ones_complement_sum;
 use crate::stage::parse::{Parsed, parse};
-use crate::stage::select::Selected;
+use crate::stage::select::{Selected, Selection};
 
 /// More fragments: the one bit that the planted fault of parse looks at.
 const FRAGMENT_MORE: u16 = 0x2000;
@@ -75,10 +75,12 @@ impl Fault {
     }
 
     /// Backend 0 is taken for nobody.
-    pub(crate) fn after_select(self, backend: Result<Selected<'_>, Verdict>) -> Result<Selected<'_>, Verdict> {
-        match backend {
-            Ok(Selected { id: 0, .. }) if self.0 == Some(Stage::Select) => Err(Verdict::DropNoBackend),
-            backend => backend,
+    pub(crate) fn after_select(self, selection: Selection<'_>) -> Selection<'_> {
+        match selection.backend {
+            Ok(Selected { id: 0, .. }) if self.0 == Some(Stage::Select) => {
+                Selection { flow: FlowOutcome::NoBackend, backend: Err(Verdict::DropNoBackend) }
+            }
+            _ => selection,
         }
     }
 

@@ -5,7 +5,7 @@
 
 use etherparse::PacketBuilder;
 use etherparse::checksum::Sum16BitWords;
-use maglane_spec::endian::{U16Be, U16Le, U32Be};
+use maglane_spec::endian::{U16Be, U16Le, U32Be, U32Le};
 use maglane_spec::row::{BackendRow, DatapathRow, ServiceRow};
 use maglane_spec::{Geometry, TableImage};
 
@@ -18,18 +18,22 @@ pub(crate) const VIP: [u8; 4] = [192, 0, 2, 10];
 pub(crate) const VIP_ALL_TCP: [u8; 4] = [192, 0, 2, 20];
 /// Service 4, UDP on all ports, in sub-table 1.
 pub(crate) const VIP_ALL_UDP: [u8; 4] = [192, 0, 2, 30];
-/// Backends that take frames: ids 0 to 3, all with this MTU.
+/// Backends of a service, all up and with this MTU: service i has ids 4 * (i - 1) and on, so service 1 has 0 to 3.
 pub(crate) const BACKENDS: u16 = 4;
 pub(crate) const MTU: u16 = 1500;
-/// Backends that this pipeline cannot reach: no encapsulation, GRE over IPv6.
-pub(crate) const BACKEND_BARE: u16 = 8;
-pub(crate) const BACKEND_IPV6: u16 = 9;
+/// Backends that this pipeline cannot reach: no encapsulation, GRE over IPv6. The first ones of services 10 and 11.
+pub(crate) const BACKEND_BARE: u16 = 36;
+pub(crate) const BACKEND_IPV6: u16 = 40;
+/// Length of a tick, and how many a new, an established and a closing flow lives.
+pub(crate) const TICK_MS: u32 = 1_000;
+pub(crate) const TIMEOUTS: [u8; 3] = [4, 60, 8];
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 
 /// Services on [`VIP`], TCP unless told otherwise: 1 port 80; 2 UDP port 53, GRE key 7; 5 port 443, disabled;
 /// 6 port 8080, in sub-table 1; 7 port 8081, without backends; 8 port 8082, two-choice; 9 port 8083, affinity code 3;
-/// 10 port 8084, [`BACKEND_BARE`]; 11 port 8085, [`BACKEND_IPV6`].
+/// 10 port 8084, [`BACKEND_BARE`]; 11 port 8085, [`BACKEND_IPV6`]; 12 port 8086, sequence; 13 port 8087, selection
+/// code 3.
 pub(crate) fn image() -> TableImage {
     let mut image = TableImage::empty(Geometry::LAB);
     image.datapath = datapath();
@@ -42,12 +46,14 @@ pub(crate) fn image() -> TableImage {
         (0, 3, VIP_ALL_TCP, 0, TCP, all_ports, 200, 251),
         (64 + 17, 4, VIP_ALL_UDP, 0, UDP, all_ports, 500, 251),
         (59, 5, VIP, 443, TCP, 0, 0, 7),
-        (64 + 6, 6, VIP, 8080, TCP, enabled, 0, 7),
+        (64 + 6, 6, VIP, 8080, TCP, enabled, 800, 7),
         (17, 7, VIP, 8081, TCP, enabled, 1_000, 5),
-        (18, 8, VIP, 8082, TCP, enabled, 0, 7),
+        (18, 8, VIP, 8082, TCP, enabled, 900, 7),
         (19, 9, VIP, 8083, TCP, enabled | 3 << ServiceRow::AFFINITY_SHIFT, 0, 7),
         (20, 10, VIP, 8084, TCP, enabled, 2_000, 1),
         (21, 11, VIP, 8085, TCP, enabled, 2_001, 1),
+        (22, 12, VIP, 8086, TCP, enabled, 2_010, 4),
+        (23, 13, VIP, 8087, TCP, enabled, 0, 7),
     ];
     for (row, id, address, port, protocol, flags, base, size) in rows {
         image.services[row] = ServiceRow {
@@ -56,34 +62,50 @@ pub(crate) fn image() -> TableImage {
             protocol,
             flags: flags | ServiceRow::FLAG_VALID,
             lookup_base: ServiceRow::lookup_base_bytes(base),
-            selection: ServiceRow::SELECTION_HASH,
+            selection: match id {
+                8 => ServiceRow::SELECTION_TWO_CHOICE,
+                12 => ServiceRow::SELECTION_SEQUENCE,
+                13 => 3,
+                _ => ServiceRow::SELECTION_HASH,
+            },
             gre_key: U32Be::new(7),
             table_size: U16Le::new(size),
             id: U16Le::new(id),
         };
-    }
-    image.services[18].selection = ServiceRow::SELECTION_TWO_CHOICE;
-    for (entry, id) in image.lookup[..1_000].iter_mut().zip((0..BACKENDS).cycle()) {
-        *entry = U16Le::new(id);
-    }
-    image.lookup[2_000] = U16Le::new(BACKEND_BARE);
-    image.lookup[2_001] = U16Le::new(BACKEND_IPV6);
-    for id in 0..=BACKEND_IPV6 {
-        let low = id.to_le_bytes()[0];
-        image.backends[usize::from(id)] = BackendRow {
-            address: ipv4_in_16([10, 1, 0, low + 1]),
-            next_hop_mac: [2, 0, 0, 0, 1, low],
-            mtu: U16Le::new(MTU),
-            encapsulation: match id {
-                BACKEND_BARE => BackendRow::ENCAPSULATION_NONE,
-                BACKEND_IPV6 => BackendRow::ENCAPSULATION_GRE_IPV6,
-                _ => BackendRow::ENCAPSULATION_GRE_IPV4,
-            },
-            state: BackendRow::STATE_UP,
-            ..BackendRow::default()
-        };
+        let ids = first_backend(id)..first_backend(id) + BACKENDS;
+        for id_of_backend in ids.clone() {
+            image.backends[usize::from(id_of_backend)] = backend(id_of_backend, id);
+        }
+        // Services 5, 9 and 13 never come to look into their slices, and 7 has nobody in its own.
+        if ![5, 7, 9, 13].contains(&id) {
+            for (entry, id) in image.lookup[base as usize..][..usize::from(size)].iter_mut().zip(ids.cycle()) {
+                *entry = U16Le::new(id);
+            }
+        }
     }
     image
+}
+
+/// Id of the first backend of a service.
+pub(crate) const fn first_backend(service: u16) -> u16 {
+    BACKENDS * (service - 1)
+}
+
+fn backend(id: u16, service: u16) -> BackendRow {
+    let low = id.to_le_bytes()[0];
+    BackendRow {
+        address: ipv4_in_16([10, 1, 0, low + 1]),
+        next_hop_mac: [2, 0, 0, 0, 1, low],
+        mtu: U16Le::new(MTU),
+        service: U16Le::new(service),
+        encapsulation: match id {
+            BACKEND_BARE => BackendRow::ENCAPSULATION_NONE,
+            BACKEND_IPV6 => BackendRow::ENCAPSULATION_GRE_IPV6,
+            _ => BackendRow::ENCAPSULATION_GRE_IPV4,
+        },
+        state: BackendRow::STATE_UP,
+        ..BackendRow::default()
+    }
 }
 
 pub(crate) fn datapath() -> DatapathRow {
@@ -93,6 +115,8 @@ pub(crate) fn datapath() -> DatapathRow {
         ttl: 64,
         flags: DatapathRow::FLAG_CHECK_MAC,
         tunnel_source_v4: [10, 0, 0, 1],
+        tick_ms: U32Le::new(TICK_MS),
+        timeout_ticks: TIMEOUTS,
         ..DatapathRow::default()
     };
     // 64 services: the six high bits of the hash are the row, so a word times 2^10 is the word modulo 64.

@@ -1,6 +1,7 @@
 //! The pipeline in plain Rust, for servers without the card, and the capture files it is replayed from.
 //!
-//! It is the software twin of the gateware: same frames and tables in, same frames, verdicts and counters out. It
+//! It is the software twin of the gateware: same frames and tables in, same frames, verdicts, counters
+//! and flow table out. It
 //! knows the contract (`maglane-spec`) and nothing of configuration files, of backends' health, or of `rust-hdl`. Its
 //! unit of work is a frame.
 
@@ -12,8 +13,10 @@ pub mod engine;
 mod fault;
 #[cfg(test)]
 mod fixture;
+pub mod flow_table;
 pub mod io;
 pub mod pipeline;
 pub mod stage;
+mod tick;
 
 pub use pipeline::{Pipeline, Trace};

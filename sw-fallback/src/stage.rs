@@ -1,8 +1,9 @@
-//! The five stages between receive and transmit: pure functions of a frame and the tables.
+//! The five stages between receive and transmit: functions of a frame and the tables.
 //!
 //! Each file here has a twin of the same name in the gateware; reading the two side by side must be enough to review
 //! a change. A stage returns what the later ones need, or the verdict that ends the frame's way. The unit of work is
-//! one frame. Nothing here counts, allocates or keeps state: that is [`crate::pipeline`].
+//! one frame. Nothing here counts, allocates or keeps state: that is [`crate::pipeline`], which lends select the flow
+//! table.
 
 pub mod classify;
 pub mod flow_hash;

@@ -1,11 +1,12 @@
-//! Goal: `process_frame` allocates nothing once its buffer has grown to the longest frame.
+//! Goal: `process_frame` allocates nothing once its buffer has grown to the longest frame, whatever happens to the flow
+//! table: hits, entries for new flows, and steps of the tick.
 //!
 //! Method: this binary's global allocator counts for each thread, so that the test harness's own thread does not count.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use maglane_spec::{Geometry, Verdict};
+use maglane_spec::{FlowOutcome, Geometry, Verdict};
 use maglane_sw::Pipeline;
 use maglane_sw::engine::Engine;
 
@@ -62,7 +63,9 @@ fn process_frame_allocates_nothing_once_warm() {
         udp(VIP, 54, 9_500),
         tcp(VIP, 443, 0),
         tcp(VIP, 8081, 0),
+        tcp(VIP, 8082, 0),
         tcp(VIP, 8084, 0),
+        tcp(VIP, 8086, 0),
         tcp(VIP_ALL_TCP, 9, 9_300),
         vec![0; 9_601],
         vec![],
@@ -70,13 +73,17 @@ fn process_frame_allocates_nothing_once_warm() {
     let mut out = Vec::new();
     let mut forwarded = 0;
     for frame in &frames {
-        pipeline.process_frame(frame, &mut out);
+        pipeline.process_frame(0, frame, &mut out);
     }
     let before = ALLOCATIONS.get();
-    for frame in frames.iter().cycle().take(10_000) {
-        forwarded += u32::from(pipeline.process_frame(frame, &mut out).verdict == Verdict::Forward);
+    // A frame every 0.1 s: new flows outlive a round of the frames, and none outlives the pause of 100 s.
+    for (number, frame) in (0..10_000).zip(frames.iter().cycle()) {
+        let time_ns = (number + number / 5_000 * 1_000) * 100_000_000;
+        forwarded += u32::from(pipeline.process_frame(time_ns, frame, &mut out).verdict == Verdict::Forward);
     }
     let after = ALLOCATIONS.get();
     assert_eq!(after - before, 0);
     assert!(forwarded > 3_000);
+    let flows = |outcome: FlowOutcome| pipeline.totals().flows[usize::from(outcome.code())].packets;
+    assert!(flows(FlowOutcome::Hit) > 3_000 && flows(FlowOutcome::Inserted) > 10);
 }

@@ -20,7 +20,7 @@ use etherparse::{
 use maglane_spec::{Geometry, Verdict};
 use maglane_sw::Pipeline;
 use maglane_sw::engine::Engine;
-use maglane_sw::stage::parse::{Parsed, parse};
+use maglane_sw::stage::parse::{Parsed, TcpFlags, parse};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -142,17 +142,20 @@ fn expected(frame: &[u8]) -> Result<Parsed, Vec<Verdict>> {
     if ip.is_fragmenting_payload() {
         return one(Verdict::PassFragment);
     }
-    let (source_port, destination_port) = match ip.protocol() {
+    let (source_port, destination_port, flags) = match ip.protocol() {
         IpNumber::ICMP => return one(Verdict::PassIcmp),
         IpNumber::TCP => match TcpHeaderSlice::from_slice(payload) {
-            Ok(tcp) => (tcp.source_port(), tcp.destination_port()),
+            Ok(tcp) => {
+                let flags = TcpFlags { syn: tcp.syn(), fin: tcp.fin(), rst: tcp.rst() };
+                (tcp.source_port(), tcp.destination_port(), flags)
+            }
             Err(tcp::HeaderSliceError::Len(error)) if error.required_len == 20 => {
                 return one(Verdict::DropL4Truncated);
             }
             Err(_) => return one(Verdict::DropTcpOffset),
         },
         _ => match UdpHeaderSlice::from_slice(payload) {
-            Ok(udp) => (udp.source_port(), udp.destination_port()),
+            Ok(udp) => (udp.source_port(), udp.destination_port(), TcpFlags::default()),
             Err(_) => return one(Verdict::DropL4Truncated),
         },
     };
@@ -166,6 +169,7 @@ fn expected(frame: &[u8]) -> Result<Parsed, Vec<Verdict>> {
         source_port,
         destination_port,
         protocol: ip.protocol().0,
+        flags,
     })
 }
 
@@ -180,7 +184,7 @@ fn check_parse(frame: &[u8]) {
 /// Processes a frame and checks what must hold for every frame.
 fn check_process(pipeline: &mut Pipeline, frame: &[u8]) {
     let mut out = vec![0xcc; 3];
-    let trace = pipeline.process_frame(frame, &mut out);
+    let trace = pipeline.process_frame(0, frame, &mut out);
     match trace.verdict.egress() {
         maglane_spec::verdict::Egress::Wire => assert!(out.len() > frame.len().min(38)),
         maglane_spec::verdict::Egress::Host => assert_eq!(out, frame),
@@ -207,7 +211,7 @@ proptest! {
         let mut pipeline = Pipeline::new(Geometry::LAB);
         pipeline.load(&image).unwrap();
         let (frame, mut out) = (packet.frame(), Vec::new());
-        let trace = pipeline.process_frame(&frame, &mut out);
+        let trace = pipeline.process_frame(0, &frame, &mut out);
         prop_assert_eq!(trace.verdict, Verdict::Forward);
         let backend = &image.backends[usize::from(trace.backend)];
 
@@ -274,7 +278,7 @@ proptest! {
         total_length in prop_oneof![3 => Just(None), 1 => (0_u16..100).prop_map(Some), 1 => any::<Option<u16>>()],
         fragment in prop_oneof![3 => Just(0x4000_u16), 1 => any::<u16>()],
         protocol in prop_oneof![1 => Just(1_u8), 4 => Just(6), 4 => Just(17), 1 => any::<u8>()],
-        data_offset in prop_oneof![Just(0x50_u8), any::<u8>()],
+        data_offset in prop_oneof![Just(0x50_u8), any::<u8>()], flags: u8,
     ) {
         let mut frame = packet.frame();
         let ip = if packet.tag.is_some() { 18 } else { 14 };
@@ -286,6 +290,9 @@ proptest! {
         frame[ip + 9] = protocol;
         if let Some(byte) = frame.get_mut(ip + 32) {
             *byte = data_offset;
+        }
+        if let Some(byte) = frame.get_mut(ip + 33) {
+            *byte = flags;
         }
         set_checksum(&mut frame, ip);
         check_parse(&frame);

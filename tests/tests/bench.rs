@@ -76,7 +76,7 @@ pub(crate) fn lineup(kinds: &[Kind], profile: Profile, stimulus: Stimulus) -> Ve
     engines
 }
 
-/// Runs frames through engines in lockstep, counters included.
+/// Runs frames through engines in lockstep, counters and flow table included.
 pub(crate) fn crosscheck(
     engines: Vec<Box<dyn Engine>>,
     image: &TableImage,
@@ -87,5 +87,79 @@ pub(crate) fn crosscheck(
     for batch in views(frames).chunks(BATCH) {
         outcomes.extend(lockstep.process(batch).unwrap()?);
     }
-    Ok((outcomes, lockstep.counters().unwrap()?))
+    let (counters, _) = lockstep.remembered().unwrap()?;
+    Ok((outcomes, counters))
+}
+
+/// Splitmix64, enough to make frames.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> usize {
+        usize::try_from(self.next() % bound).unwrap()
+    }
+
+    pub(crate) fn one_in(&mut self, cases: u64) -> bool {
+        self.next().is_multiple_of(cases)
+    }
+}
+
+/// Frames of a campaign.
+pub(crate) fn count(default: usize) -> usize {
+    std::env::var("MAGLANE_FRAMES").map_or(default, |text| text.parse().expect("MAGLANE_FRAMES is a number"))
+}
+
+/// Shifts the seeds of a campaign.
+pub(crate) fn seed(default: u64) -> u64 {
+    std::env::var("MAGLANE_SEED")
+        .map_or(default, |text| text.parse::<u64>().expect("MAGLANE_SEED is a number") + default)
+}
+
+/// A TCP or UDP packet over IPv4 in a frame of 60 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Transport {
+    source: [u8; 4],
+    source_port: u16,
+    target: ([u8; 4], u8, u16),
+}
+
+impl Transport {
+    /// To an address, protocol and port.
+    pub(crate) fn to(target: ([u8; 4], u8, u16)) -> Self {
+        Self { source: [203, 0, 113, 9], source_port: 0x1234, target }
+    }
+
+    /// From one of the clients that there can be, by number.
+    pub(crate) fn from(mut self, number: u64) -> Self {
+        let [a, b, c, d, e, f, ..] = number.to_le_bytes();
+        self.source = [10 + (d & 0x3f), c, f ^ e, b];
+        self.source_port = u16::from_be_bytes([a, b ^ c]);
+        self
+    }
+
+    /// The frame, with TCP flags.
+    pub(crate) fn frame(&self, flags: u8) -> Vec<u8> {
+        let (destination, protocol, port) = self.target;
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+        frame.extend([0x45, 0, 0, 46, 0, 1, 0x40, 0, 64, protocol, 0, 0]);
+        frame.extend(self.source);
+        frame.extend(destination);
+        let sum: u32 = frame[14..34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+        let folded = (sum & 0xffff) + (sum >> 16);
+        let checksum = !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap();
+        frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+        frame.extend(self.source_port.to_be_bytes());
+        frame.extend(port.to_be_bytes());
+        frame.extend([0, 26, 0, 0, 0, 0, 0, 0, 0x50, flags]);
+        frame.resize(60, 0);
+        frame
+    }
 }

@@ -8,39 +8,11 @@ use maglane_sim::Stimulus;
 use maglane_sim::lineup::Kind;
 use maglane_spec::Verdict;
 
-use crate::bench;
+use crate::bench::{self, Transport};
 
 /// A frame of 60 bytes to a service of `examples/web.toml`, or to nobody.
 fn minimum_frame(to_service: bool) -> Vec<u8> {
-    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
-    frame.extend([
-        0x45,
-        0,
-        0,
-        46,
-        0,
-        1,
-        0x40,
-        0,
-        64,
-        17,
-        0,
-        0,
-        203,
-        0,
-        113,
-        9,
-        192,
-        0,
-        2,
-        if to_service { 20 } else { 99 },
-    ]);
-    let sum: u32 = frame[14..34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
-    let checksum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
-    frame[24..26].copy_from_slice(&checksum.to_be_bytes());
-    frame.extend([0x12, 0x34, 0x0f, 0xa0, 0, 26, 0, 0]);
-    frame.resize(60, 0);
-    frame
+    Transport::to(([192, 0, 2, if to_service { 20 } else { 99 }], 17, 4000)).frame(0)
 }
 
 fn clocks(profile: Profile, frame: &[u8], count: usize, verdict: Verdict) -> u64 {

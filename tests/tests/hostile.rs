@@ -10,28 +10,7 @@ use maglane_sim::Stimulus;
 use maglane_sim::lineup::Kind;
 use maglane_spec::Verdict;
 
-use crate::bench;
-
-/// Splitmix64, enough to make frames.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> usize {
-        usize::try_from(self.next() % bound).unwrap()
-    }
-
-    fn one_in(&mut self, cases: u64) -> bool {
-        self.next().is_multiple_of(cases)
-    }
-}
+use crate::bench::{self, Random};
 
 /// Destinations of `examples/web.toml`, and strangers.
 const TARGETS: [([u8; 4], u8, u16); 9] = [
@@ -107,16 +86,6 @@ fn frame(random: &mut Random) -> Vec<u8> {
     out
 }
 
-fn count(default: usize) -> usize {
-    std::env::var("MAGLANE_FRAMES").map_or(default, |text| text.parse().expect("MAGLANE_FRAMES is a number"))
-}
-
-/// Shifts the seeds of a campaign.
-fn seed(default: u64) -> u64 {
-    std::env::var("MAGLANE_SEED")
-        .map_or(default, |text| text.parse::<u64>().expect("MAGLANE_SEED is a number") + default)
-}
-
 fn run(profile: Profile, kind: Kind, seed: u64, frames: usize) -> Vec<bool> {
     let mut random = Random(seed);
     let frames: Vec<Vec<u8>> = (0..frames).map(|_| frame(&mut random)).collect();
@@ -137,8 +106,8 @@ fn run(profile: Profile, kind: Kind, seed: u64, frames: usize) -> Vec<bool> {
 
 #[test]
 fn hostile_frames_agree_in_verilog() {
-    let seen = run(Profile::Lab, Kind::Verilog, seed(101), count(40_000));
-    run(Profile::Lab64, Kind::Verilog, seed(102), count(40_000));
+    let seen = run(Profile::Lab, Kind::Verilog, bench::seed(101), bench::count(40_000));
+    run(Profile::Lab64, Kind::Verilog, bench::seed(102), bench::count(40_000));
     // The generator is worth something only if it reaches the checks.
     for &verdict in Verdict::ALL {
         let unreachable = [Verdict::PassBypass, Verdict::DropNoBackend, Verdict::PassUnsupported].contains(&verdict);
@@ -148,8 +117,8 @@ fn hostile_frames_agree_in_verilog() {
 
 #[test]
 fn hostile_frames_agree_in_the_simulation() {
-    run(Profile::Lab, Kind::Rtl, seed(103), count(400));
-    run(Profile::Lab64, Kind::Rtl, seed(104), count(400));
+    run(Profile::Lab, Kind::Rtl, bench::seed(103), bench::count(400));
+    run(Profile::Lab64, Kind::Rtl, bench::seed(104), bench::count(400));
 }
 
 #[test]

@@ -6,5 +6,6 @@ mod bench;
 mod captures;
 mod cycles;
 mod faults;
+mod flows;
 mod hostile;
 mod katran;

@@ -133,12 +133,12 @@ impl Job<'_> {
         }
         let mut counters = None;
         if found.is_none() {
-            let result = match lockstep.counters() {
+            let result = match lockstep.remembered() {
                 Err(EngineError::Stopped { engine, message }) => Err(self.stopped(&engine, message, self.frames)),
                 other => other?,
             };
             match result {
-                Ok(all) => counters = Some(all),
+                Ok((all, _)) => counters = Some(all),
                 Err(difference) => found = Some(difference),
             }
         }

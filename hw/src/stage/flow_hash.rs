@@ -1,7 +1,8 @@
 //! Flow hash: SipHash-1-3 over the 5-tuple, once whole (h) and once as far as the service's affinity sees it (g).
 //!
 //! One pipelined hash unit serves both: a frame that needs it takes two slots, so such frames are at least two clocks
-//! apart. Frames whose verdict has been found take one. Latency from the head of the queue: 26 clocks.
+//! apart. Frames whose verdict has been found take one. The hashes wait beside their frame until select takes both.
+//! Latency from the head of the queue: 28 clocks.
 
 use maglane_spec::row::ServiceRow;
 use maglane_spec::siphash;
@@ -21,6 +22,19 @@ pub struct Message {
     protocol: Bits<8>,
 }
 
+/// What leaves the hash unit for a frame.
+#[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
+pub struct Hashes {
+    /// h, low half.
+    pub h_low: Bits<32>,
+    /// h, high half.
+    pub h_high: Bits<32>,
+    /// g, low half: the second candidate's index is made of it.
+    pub g_low: Bits<32>,
+    /// g, high half: the index is made of it.
+    pub g_high: Bits<32>,
+}
+
 /// The flow-hash stage.
 #[derive(LogicBlock)]
 pub struct FlowHash {
@@ -34,21 +48,22 @@ pub struct FlowHash {
     pub s_valid: Signal<In, Bit>,
     /// The frame that enters.
     pub s_frame: Signal<In, Classified>,
-    /// A frame leaves the stage.
+    /// A frame can leave the stage.
     pub m_valid: Signal<Out, Bit>,
-    /// The frame that leaves.
+    /// It is taken.
+    pub m_ready: Signal<In, Bit>,
+    /// The frame.
     pub m_frame: Signal<Out, Classified>,
-    /// h, low half; 0 for frames whose verdict had been found.
-    pub hash_low: Signal<Out, Bits<32>>,
-    /// h, high half.
-    pub hash_high: Signal<Out, Bits<32>>,
-    /// g, high half: what the lookup index is made of.
-    pub choice: Signal<Out, Bits<32>>,
+    /// Its hashes; 0 for frames whose verdict had been found.
+    pub m_hashes: Signal<Out, Hashes>,
+    results: Fifo<Hashes, 7>,
+    result: Signal<Local, Hashes>,
+    found_reg: DFF<Bits<26>>,
+    no_hashes: Constant<Hashes>,
     queue: Fifo<Classified, 7>,
     waiting: Fifo<Classified, 7>,
     head: Signal<Local, Classified>,
     tuple: Signal<Local, Parsed>,
-    leaving: Signal<Local, Classified>,
     take: Signal<Local, Bit>,
     second_slot_reg: DFF<Bit>,
     affinity_reg: DFF<Bits<2>>,
@@ -92,14 +107,16 @@ impl Default for FlowHash {
             s_frame: Default::default(),
             m_valid: Default::default(),
             m_frame: Default::default(),
-            hash_low: Default::default(),
-            hash_high: Default::default(),
-            choice: Default::default(),
+            m_ready: Default::default(),
+            m_hashes: Default::default(),
+            results: Default::default(),
+            result: Default::default(),
+            found_reg: Default::default(),
+            no_hashes: Constant::new(Hashes::default()),
             queue: Default::default(),
             waiting: Default::default(),
             head: Default::default(),
             tuple: Default::default(),
-            leaving: Default::default(),
             take: Default::default(),
             second_slot_reg: Default::default(),
             affinity_reg: Default::default(),
@@ -144,8 +161,19 @@ impl FlowHash {
 impl Logic for FlowHash {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, second_slot_reg, affinity_reg, message_reg, issue_reg, init_reg, merge_reg, final_reg);
-        clock!(self, clock, queue, waiting);
+        dff_setup!(
+            self,
+            clock,
+            second_slot_reg,
+            affinity_reg,
+            message_reg,
+            issue_reg,
+            found_reg,
+            init_reg,
+            merge_reg,
+            final_reg
+        );
+        clock!(self, clock, queue, waiting, results);
         for i in 0..5 {
             self.first[i].clock.next = self.clock.val();
             self.second[i].clock.next = self.clock.val();
@@ -162,6 +190,7 @@ impl Logic for FlowHash {
         }
         self.queue.reset.next = self.reset.val();
         self.waiting.reset.next = self.reset.val();
+        self.results.reset.next = self.reset.val();
 
         // Slots: the clock after a frame that is hashed belongs to its g.
         self.queue.din.next = self.s_frame.val();
@@ -287,20 +316,26 @@ impl Logic for FlowHash {
         self.hash_high_reg[1].d.next = self.hash_high_reg[0].q.val();
 
         // g has just come out, h the clock before.
-        self.leaving.next = self.waiting.dout.val();
-        self.m_valid.next = self.issue_reg.q.val().get_bit(25);
-        self.waiting.pop.next = self.issue_reg.q.val().get_bit(25);
-        self.m_frame.next = self.waiting.dout.val();
-        self.choice.next = self.hash_high_reg[0].q.val();
-        self.hash_low.next = 0.into();
-        self.hash_high.next = 0.into();
-        if self.leaving.val().verdict == 0 {
-            self.hash_low.next = self.hash_low_reg[1].q.val();
-            self.hash_high.next = self.hash_high_reg[1].q.val();
+        self.found_reg.d.next = (self.found_reg.q.val() << 1)
+            | bit_cast::<26, 1>((self.take.val() & (self.head.val().verdict != 0)).into());
+        self.result.next.h_low = self.hash_low_reg[1].q.val();
+        self.result.next.h_high = self.hash_high_reg[1].q.val();
+        self.result.next.g_low = self.hash_low_reg[0].q.val();
+        self.result.next.g_high = self.hash_high_reg[0].q.val();
+        if self.found_reg.q.val().get_bit(25) {
+            self.result.next = self.no_hashes.val();
         }
+        self.results.din.next = self.result.val();
+        self.results.push.next = self.issue_reg.q.val().get_bit(25);
+        self.m_valid.next = self.results.valid.val() & self.waiting.valid.val();
+        self.m_frame.next = self.waiting.dout.val();
+        self.m_hashes.next = self.results.dout.val();
+        self.waiting.pop.next = self.m_ready.val();
+        self.results.pop.next = self.m_ready.val();
         if self.reset.val() {
             self.second_slot_reg.d.next = false;
             self.issue_reg.d.next = 0.into();
+            self.found_reg.d.next = 0.into();
         }
     }
 }

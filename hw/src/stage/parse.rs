@@ -20,6 +20,8 @@ const _: () = {
     assert!(ipv4::HEADER_LEN == 20 && ipv4::DSCP_ECN == 1 && ipv4::TOTAL_LENGTH == 2 && ipv4::FRAGMENT == 6);
     assert!(ipv4::PROTOCOL == 9 && ipv4::SOURCE == 12 && ipv4::DESTINATION == 16);
     assert!(transport::SOURCE_PORT == 0 && transport::DESTINATION_PORT == 2 && transport::TCP_DATA_OFFSET == 12);
+    assert!(transport::TCP_FLAGS == 13 && transport::TCP_FLAG_FIN == 1 << 0);
+    assert!(transport::TCP_FLAG_SYN == 1 << 1 && transport::TCP_FLAG_RST == 1 << 2);
 };
 
 /// What each of the checks found, before their order decides.
@@ -58,6 +60,7 @@ pub struct Fields {
 #[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
 pub struct Side {
     length: Bits<16>,
+    step: Bits<7>,
     left: Bits<16>,
     ethertype: Bits<16>,
     tci: Bits<16>,
@@ -93,6 +96,8 @@ pub struct Parse<const D: usize> {
     pub last: Signal<In, Bit>,
     /// Length of its frame in bytes.
     pub length: Signal<In, Bits<16>>,
+    /// Ticks that have passed before its frame.
+    pub step: Signal<In, Bits<7>>,
     /// A frame leaves the stage.
     pub valid: Signal<Out, Bit>,
     /// The frame that leaves.
@@ -100,14 +105,16 @@ pub struct Parse<const D: usize> {
 
     window_reg: DFF<Bits<512>>,
     window_length_reg: DFF<Bits<16>>,
+    window_step_reg: DFF<Bits<7>>,
     beat_reg: DFF<Bits<2>>,
     final_beat: Constant<Bits<2>>,
 
     side: Signal<Local, Side>,
     side_reg: DFF<Side>,
-    packet: Signal<Local, Bits<264>>,
-    packet_reg: DFF<Bits<264>>,
+    packet: Signal<Local, Bits<272>>,
+    packet_reg: DFF<Bits<272>>,
     has_tag: Signal<Local, Bit>,
+    is_tcp: Signal<Local, Bit>,
     wide: Signal<Local, Bits<16>>,
 
     word: [Signal<Local, Bits<16>>; 10],
@@ -156,10 +163,13 @@ impl<const D: usize> Default for Parse<D> {
             data: Default::default(),
             last: Default::default(),
             length: Default::default(),
+            step: Default::default(),
             valid: Default::default(),
             parsed: Default::default(),
             window_reg: Default::default(),
             window_length_reg: Default::default(),
+            window_step_reg: Default::default(),
+            is_tcp: Default::default(),
             beat_reg: Default::default(),
             final_beat: Constant::new(((WINDOW_BYTES * 8 / D - 1) as u64).into()),
             side: Default::default(),
@@ -217,7 +227,17 @@ impl<const D: usize> Parse<D> {
 impl<const D: usize> Logic for Parse<D> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, window_reg, window_length_reg, beat_reg, side_reg, packet_reg, valid_reg);
+        dff_setup!(
+            self,
+            clock,
+            window_reg,
+            window_length_reg,
+            window_step_reg,
+            beat_reg,
+            side_reg,
+            packet_reg,
+            valid_reg
+        );
         for i in 0..6 {
             self.checks_reg[i].clock.next = self.clock.val();
         }
@@ -237,6 +257,7 @@ impl<const D: usize> Logic for Parse<D> {
             if self.beat_reg.q.val() == 0 {
                 self.window_reg.d.next = bit_cast::<512, D>(self.data.val());
                 self.window_length_reg.d.next = self.length.val();
+                self.window_step_reg.d.next = self.step.val();
                 self.window_done.next = self.last.val() | (self.final_beat.val() == 0);
             }
             if self.beat_reg.q.val() == 1 {
@@ -254,17 +275,18 @@ impl<const D: usize> Logic for Parse<D> {
         // Tag: align the packet behind an optional 802.1Q tag.
         self.has_tag.next = self.window_reg.q.val().get_bits::<16>(96) == self.tpid.val();
         self.side.next.length = self.window_length_reg.q.val();
+        self.side.next.step = self.window_step_reg.q.val();
         self.side.next.tagged = self.has_tag.val();
         self.side.next.tci = self.window_reg.q.val().get_bits::<16>(112);
         self.side.next.serve = self.settings.val().serve;
         self.side.next.mac_equal = (self.window_reg.q.val().get_bits::<32>(0) == self.settings.val().mac_low)
             & (self.window_reg.q.val().get_bits::<16>(32) == self.settings.val().mac_high);
         if self.has_tag.val() {
-            self.packet.next = self.window_reg.q.val().get_bits::<264>(144);
+            self.packet.next = self.window_reg.q.val().get_bits::<272>(144);
             self.side.next.ethertype = self.window_reg.q.val().get_bits::<16>(128);
             self.side.next.left = self.window_length_reg.q.val() - 18;
         } else {
-            self.packet.next = self.window_reg.q.val().get_bits::<264>(112);
+            self.packet.next = self.window_reg.q.val().get_bits::<272>(112);
             self.side.next.ethertype = self.window_reg.q.val().get_bits::<16>(96);
             self.side.next.left = self.window_length_reg.q.val() - 14;
         }
@@ -286,10 +308,15 @@ impl<const D: usize> Logic for Parse<D> {
         self.parsed_reg[0].d.next.destination = self.packet_reg.q.val().get_bits::<32>(128);
         self.parsed_reg[0].d.next.ports = self.packet_reg.q.val().get_bits::<32>(160);
         self.parsed_reg[0].d.next.protocol = self.packet_reg.q.val().get_bits::<8>(72);
+        self.is_tcp.next = self.packet_reg.q.val().get_bits::<8>(72) == self.protocol_tcp.val();
+        self.parsed_reg[0].d.next.fin = self.is_tcp.val() & self.packet_reg.q.val().get_bit(264);
+        self.parsed_reg[0].d.next.syn = self.is_tcp.val() & self.packet_reg.q.val().get_bit(265);
+        self.parsed_reg[0].d.next.rst = self.is_tcp.val() & self.packet_reg.q.val().get_bit(266);
+        self.parsed_reg[0].d.next.step = self.side_reg.q.val().step;
         self.fields_reg[0].d.next.left = self.side_reg.q.val().left;
         self.fields_reg[0].d.next.ihl = self.packet_reg.q.val().get_bits::<4>(0);
         self.fields_reg[0].d.next.data_offset = self.packet_reg.q.val().get_bits::<4>(260);
-        self.fields_reg[0].d.next.is_tcp = self.packet_reg.q.val().get_bits::<8>(72) == self.protocol_tcp.val();
+        self.fields_reg[0].d.next.is_tcp = self.is_tcp.val();
         self.fields_reg[0].d.next.is_udp = self.packet_reg.q.val().get_bits::<8>(72) == self.protocol_udp.val();
         self.fields_reg[0].d.next.l4_length = 0.into();
         self.checks_reg[0].d.next.too_long = self.side_reg.q.val().length > self.frame_len_max.val();

@@ -28,6 +28,8 @@ pub struct Egress {
     pub service: Bits<16>,
     /// Backend id, all ones when there is none.
     pub backend: Bits<16>,
+    /// What the frame met in the flow table.
+    pub flow: Bits<3>,
     /// Low half of the flow hash.
     pub hash_low: Bits<32>,
     /// High half of the flow hash.
@@ -370,6 +372,7 @@ impl Logic for Rewrite {
         self.egress.next.length = self.frame.val().length;
         self.egress.next.service = self.frame.val().service;
         self.egress.next.backend = self.frame.val().backend;
+        self.egress.next.flow = self.frame.val().flow;
         self.egress.next.hash_low = self.frame.val().hash_low;
         self.egress.next.hash_high = self.frame.val().hash_high;
         self.egress.next.tagged = self.frame.val().tagged;

@@ -1,19 +1,32 @@
-//! Select: chooses the backend.
+//! Select: chooses the backend, by the flow table, or else by the lookup table.
 //!
-//! In this version by the lookup table alone. Latency: nine clocks. One frame a clock.
+//! Latency from taking a frame: seventeen clocks. A frame that reaches the flow table takes two clocks, others one. A
+//! frame waits before the stage for the tick to move, and one with selection by sequence for the turn of the one
+//! ahead: sixteen clocks.
 
-use maglane_spec::limit::{NO_BACKEND, NO_SERVICE};
-use maglane_spec::row::ServiceRow;
-use maglane_spec::{Verdict, window};
+use maglane_spec::limit::NO_SERVICE;
+use maglane_spec::row::{BackendRow, ServiceRow};
+use maglane_spec::{FlowOutcome, Verdict, flow, window};
 use rust_hdl::prelude::*;
 
+use crate::flow_table::sweeper::Timeouts;
+use crate::flow_table::way::Attributes;
+use crate::flow_table::{Decision, FlowTable, Operation};
 use crate::frame::{Classified, Parsed, Selected};
-use crate::ram::{Ram, Row, RowRam};
+use crate::lookup::{Lookup, Question};
+use crate::ram::{Row, RowRam};
+use crate::stage::flow_hash::Hashes;
 use crate::verdict;
 
-/// The select stage, with 2^L words of two lookup entries and 2^B backend rows.
+// The tag below is put together from these positions.
+const _: () = assert!(flow::TAG_SHIFT == 24 && flow::TAG_BITS == 40);
+// A code up to the highest is known.
+const _: () = assert!(ServiceRow::SELECTION_HASH == 0 && ServiceRow::SELECTION_TWO_CHOICE == 1);
+const _: () = assert!(ServiceRow::SELECTION_SEQUENCE == 2);
+
+/// The select stage, for 2^S services, with 2^L words of two lookup entries, 2^B backend rows and 2^F sets.
 #[derive(LogicBlock)]
-pub struct Select<const L: usize, const B: usize> {
+pub struct Select<const S: usize, const L: usize, const B: usize, const F: usize> {
     /// Clock, rising edge.
     pub clock: Signal<In, Clock>,
     /// Synchronous reset, active high.
@@ -24,52 +37,94 @@ pub struct Select<const L: usize, const B: usize> {
     pub write_data: Signal<In, Bits<32>>,
     /// Write enable of the table port.
     pub write_enable: Signal<In, Bit>,
-    /// A frame enters the stage.
+    /// Timeouts of the flow table.
+    pub timeouts: Signal<In, Timeouts>,
+    /// Sets the tick.
+    pub set_tick: Signal<In, Bit>,
+    /// To this value.
+    pub set_tick_value: Signal<In, Bits<6>>,
+    /// The card's own time says that the tick is due.
+    pub tick_due: Signal<In, Bit>,
+    /// A frame is there.
     pub s_valid: Signal<In, Bit>,
-    /// The frame that enters.
+    /// It is taken.
+    pub s_ready: Signal<Out, Bit>,
+    /// The frame.
     pub s_frame: Signal<In, Classified>,
-    /// h, low half.
-    pub hash_low: Signal<In, Bits<32>>,
-    /// h, high half.
-    pub hash_high: Signal<In, Bits<32>>,
-    /// g, high half.
-    pub choice: Signal<In, Bits<32>>,
+    /// Its hashes.
+    pub s_hashes: Signal<In, Hashes>,
     /// A frame leaves the stage.
     pub m_valid: Signal<Out, Bit>,
     /// The frame that leaves.
     pub m_frame: Signal<Out, Selected>,
     /// The row of its backend.
     pub m_row: Signal<Out, Row>,
-    /// Lookup memory, two entries a word.
-    pub lookup: Ram<Bits<32>, L>,
+    /// The flow table has been cleared after reset.
+    pub ready: Signal<Out, Bit>,
+    /// Address of the read port; see [`window`].
+    pub read_address: Signal<In, Bits<32>>,
+    /// Word of the flow table there, three clocks later.
+    pub read_flow: Signal<Out, Bits<32>>,
+    /// Turn of the service there, three clocks later.
+    pub read_turn: Signal<Out, Bits<32>>,
+    /// The status word.
+    pub status: Signal<Out, Bits<32>>,
+    /// Lookup table.
+    pub lookup: Lookup<S, L, B>,
+    /// Flow table.
+    pub flow_table: FlowTable<F, 40, B>,
     /// Backend memory.
     pub backend: RowRam<B>,
     write_region: Signal<Local, Bits<4>>,
     parsed: Signal<Local, Parsed>,
-    unsupported: Signal<Local, Bit>,
-    frame_reg: [DFF<Selected>; 9],
-    valid_reg: DFF<Bits<9>>,
-    base_reg: [DFF<Bits<24>>; 3],
-    product_high_reg: [DFF<Bits<32>>; 2],
-    product_low_reg: [DFF<Bits<32>>; 2],
-    sum: Signal<Local, Bits<32>>,
-    index_reg: DFF<Bits<16>>,
-    address_reg: DFF<Bits<24>>,
-    odd_reg: [DFF<Bit>; 2],
-    word_reg: DFF<Bits<32>>,
-    entry_reg: DFF<Bits<16>>,
+    head: Signal<Local, Classified>,
+    hashes: Signal<Local, Hashes>,
+    undecided: Signal<Local, Bit>,
+    supported: Signal<Local, Bit>,
+    in_turn: Signal<Local, Bit>,
+    reaches: Signal<Local, Bit>,
+    wants_step: Signal<Local, Bit>,
+    stepping: Signal<Local, Bit>,
+    take: Signal<Local, Bit>,
+    gap_reg: DFF<Bit>,
+    request_reg: DFF<Bits<7>>,
+    from_due_reg: DFF<Bit>,
+    due_reg: DFF<Bit>,
+    stepped_reg: DFF<Bit>,
+    valid_reg: DFF<Bits<17>>,
+    reach_reg: DFF<Bits<15>>,
+    sequence_reg: DFF<Bits<15>>,
+    frame_reg: [DFF<Selected>; 17],
+    operation_reg: [DFF<Operation>; 8],
+    operation: Signal<Local, Operation>,
+    question: Signal<Local, Question>,
+    looked_up: Signal<Local, Selected>,
+    decided: Signal<Local, Selected>,
+    decision: Signal<Local, Decision>,
+    backend_id: Signal<Local, Bits<16>>,
     row_reg: DFF<Row>,
-    region_lookup: Constant<Bits<4>>,
+    service: Signal<Local, Bits<16>>,
+    decided_service: Signal<Local, Bits<16>>,
+    h_low: Signal<Local, Bits<32>>,
+    h_high: Signal<Local, Bits<32>>,
+    tag: Signal<Local, Bits<40>>,
+    swept: Signal<Local, Bit>,
+    way_reg: DFF<Bits<3>>,
+    half_reg: [DFF<Bit>; 2],
+    read_flow_reg: DFF<Bits<32>>,
+    read_turn_reg: [DFF<Bits<16>>; 2],
     region_backend: Constant<Bits<4>>,
-    nobody: Constant<Bits<16>>,
     no_service: Constant<Bits<16>>,
-    by_hash: Constant<Bits<8>>,
+    two_choice: Constant<Bits<8>>,
+    by_turn: Constant<Bits<8>>,
     affinity_max: Constant<Bits<2>>,
+    outcome_nobody: Constant<Bits<3>>,
+    outcome_hit: Constant<Bits<3>>,
     pass_unsupported: Constant<Bits<5>>,
     drop_no_backend: Constant<Bits<5>>,
 }
 
-impl<const L: usize, const B: usize> Default for Select<L, B> {
+impl<const S: usize, const L: usize, const B: usize, const F: usize> Default for Select<S, L, B, F> {
     fn default() -> Self {
         Self {
             clock: Default::default(),
@@ -77,86 +132,193 @@ impl<const L: usize, const B: usize> Default for Select<L, B> {
             write_address: Default::default(),
             write_data: Default::default(),
             write_enable: Default::default(),
+            timeouts: Default::default(),
+            set_tick: Default::default(),
+            set_tick_value: Default::default(),
+            tick_due: Default::default(),
             s_valid: Default::default(),
+            s_ready: Default::default(),
             s_frame: Default::default(),
-            hash_low: Default::default(),
-            hash_high: Default::default(),
-            choice: Default::default(),
+            s_hashes: Default::default(),
             m_valid: Default::default(),
             m_frame: Default::default(),
             m_row: Default::default(),
+            ready: Default::default(),
+            read_address: Default::default(),
+            read_flow: Default::default(),
+            read_turn: Default::default(),
+            status: Default::default(),
             lookup: Default::default(),
+            flow_table: Default::default(),
             backend: Default::default(),
             write_region: Default::default(),
             parsed: Default::default(),
-            unsupported: Default::default(),
-            frame_reg: std::array::from_fn(|_| Default::default()),
+            head: Default::default(),
+            hashes: Default::default(),
+            undecided: Default::default(),
+            supported: Default::default(),
+            in_turn: Default::default(),
+            reaches: Default::default(),
+            wants_step: Default::default(),
+            stepping: Default::default(),
+            take: Default::default(),
+            gap_reg: Default::default(),
+            request_reg: Default::default(),
+            from_due_reg: Default::default(),
+            due_reg: Default::default(),
+            stepped_reg: Default::default(),
             valid_reg: Default::default(),
-            base_reg: std::array::from_fn(|_| Default::default()),
-            product_high_reg: std::array::from_fn(|_| Default::default()),
-            product_low_reg: std::array::from_fn(|_| Default::default()),
-            sum: Default::default(),
-            index_reg: Default::default(),
-            address_reg: Default::default(),
-            odd_reg: std::array::from_fn(|_| Default::default()),
-            word_reg: Default::default(),
-            entry_reg: Default::default(),
+            reach_reg: Default::default(),
+            sequence_reg: Default::default(),
+            frame_reg: std::array::from_fn(|_| Default::default()),
+            operation_reg: std::array::from_fn(|_| Default::default()),
+            operation: Default::default(),
+            question: Default::default(),
+            looked_up: Default::default(),
+            decided: Default::default(),
+            decision: Default::default(),
+            backend_id: Default::default(),
             row_reg: Default::default(),
-            region_lookup: Constant::new(u64::from(window::LOOKUP).into()),
+            service: Default::default(),
+            decided_service: Default::default(),
+            h_low: Default::default(),
+            h_high: Default::default(),
+            tag: Default::default(),
+            swept: Default::default(),
+            way_reg: Default::default(),
+            half_reg: std::array::from_fn(|_| Default::default()),
+            read_flow_reg: Default::default(),
+            read_turn_reg: std::array::from_fn(|_| Default::default()),
             region_backend: Constant::new(u64::from(window::BACKEND).into()),
-            nobody: Constant::new(u64::from(NO_BACKEND).into()),
             no_service: Constant::new(u64::from(NO_SERVICE).into()),
-            by_hash: Constant::new(u64::from(ServiceRow::SELECTION_HASH).into()),
+            two_choice: Constant::new(u64::from(ServiceRow::SELECTION_TWO_CHOICE).into()),
+            by_turn: Constant::new(u64::from(ServiceRow::SELECTION_SEQUENCE).into()),
             affinity_max: Constant::new(u64::from(ServiceRow::AFFINITY_CLIENT).into()),
+            outcome_nobody: Constant::new(u64::from(FlowOutcome::NoBackend.code()).into()),
+            outcome_hit: Constant::new(u64::from(FlowOutcome::Hit.code()).into()),
             pass_unsupported: verdict::code(Verdict::PassUnsupported),
             drop_no_backend: verdict::code(Verdict::DropNoBackend),
         }
     }
 }
 
-impl<const L: usize, const B: usize> Select<L, B> {
-    /// Plants a fault of [`maglane_spec::Stage::Select`]: another entry than all ones means nobody.
+impl<const S: usize, const L: usize, const B: usize, const F: usize> Select<S, L, B, F> {
+    /// Plants a fault of [`maglane_spec::Stage::Select`]; see [`Lookup::plant_fault`].
     pub fn plant_fault(&mut self) {
-        self.nobody = Constant::new(0_u64.into());
+        self.lookup.plant_fault();
+    }
+
+    /// Writes a word of a backend's row and of all its copies; see [`crate::ram::Ram::backdoor`].
+    pub fn backdoor(&mut self, row: usize, word: usize, data: u32) {
+        self.backend.backdoor(row, word, data);
+        if word == BackendRow::LOAD_OFFSET / 4 {
+            self.lookup.loads.backdoor(row, u64::from(data & 0xff).into());
+        }
+        if word == BackendRow::STATE_OFFSET / 4 {
+            let takes = matches!((data >> 24) as u8, BackendRow::STATE_UP | BackendRow::STATE_DRAINING);
+            let attributes = Attributes { service: u64::from(data & 0xffff).into(), takes };
+            self.lookup.attributes.backdoor(row, attributes);
+            for way in &mut self.flow_table.way {
+                way.attributes.backdoor(row, attributes);
+            }
+        }
     }
 }
 
-impl<const L: usize, const B: usize> Logic for Select<L, B> {
+impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for Select<S, L, B, F> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, valid_reg, index_reg, address_reg, word_reg, entry_reg, row_reg);
-        clock!(self, clock, lookup, backend);
-        for i in 0..9 {
+        dff_setup!(
+            self,
+            clock,
+            gap_reg,
+            request_reg,
+            from_due_reg,
+            due_reg,
+            stepped_reg,
+            valid_reg,
+            reach_reg,
+            sequence_reg,
+            row_reg,
+            way_reg,
+            read_flow_reg
+        );
+        clock!(self, clock, lookup, flow_table, backend);
+        for i in 0..17 {
             self.frame_reg[i].clock.next = self.clock.val();
         }
-        for i in 0..3 {
-            self.base_reg[i].clock.next = self.clock.val();
+        for i in 0..8 {
+            self.operation_reg[i].clock.next = self.clock.val();
         }
         for i in 0..2 {
-            self.product_high_reg[i].clock.next = self.clock.val();
-            self.product_low_reg[i].clock.next = self.clock.val();
-            self.odd_reg[i].clock.next = self.clock.val();
+            self.half_reg[i].clock.next = self.clock.val();
+            self.read_turn_reg[i].clock.next = self.clock.val();
         }
+        self.flow_table.reset.next = self.reset.val();
 
         // Table port.
         self.write_region.next = self.write_address.val().get_bits::<4>(28);
-        self.lookup.waddr.next = self.write_address.val().get_bits::<L>(0);
-        self.lookup.wdata.next = self.write_data.val();
-        self.lookup.we.next = self.write_enable.val() & (self.write_region.val() == self.region_lookup.val());
         self.backend.waddr.next = self.write_address.val().get_bits::<B>(3);
         self.backend.wword.next = self.write_address.val().get_bits::<3>(0);
         self.backend.wdata.next = self.write_data.val();
         self.backend.we.next = self.write_enable.val() & (self.write_region.val() == self.region_backend.val());
+        self.lookup.write_address.next = self.write_address.val();
+        self.lookup.write_data.next = self.write_data.val();
+        self.lookup.write_enable.next = self.write_enable.val();
+        self.flow_table.attributes_waddr.next = self.lookup.attributes_waddr.val();
+        self.flow_table.attributes_wdata.next = self.lookup.attributes_wdata.val();
+        self.flow_table.attributes_we.next = self.lookup.attributes_we.val();
 
-        // What the row asks for, and the products of the range reduction: index = (g[63:32] * M) >> 32.
-        self.parsed.next = self.s_frame.val().parsed;
-        self.unsupported.next = (self.s_frame.val().selection != self.by_hash.val())
-            | (self.s_frame.val().affinity > self.affinity_max.val());
-        for i in 1..9 {
+        // Whether the frame at the head may enter.
+        self.head.next = self.s_frame.val();
+        self.parsed.next = self.head.val().parsed;
+        self.hashes.next = self.s_hashes.val();
+        self.undecided.next = self.head.val().verdict == 0;
+        self.supported.next =
+            (self.head.val().selection <= self.by_turn.val()) & (self.head.val().affinity <= self.affinity_max.val());
+        self.in_turn.next = self.undecided.val() & (self.head.val().selection == self.by_turn.val());
+        self.wants_step.next = self.s_valid.val() & ((self.parsed.val().step != 0) & !self.stepped_reg.q.val());
+        self.stepping.next =
+            (self.request_reg.q.val() != 0) & (self.flow_table.rests.val() | !self.from_due_reg.q.val());
+        self.take.next = self.s_valid.val()
+            & (!(self.gap_reg.q.val() | self.wants_step.val())
+                & !(self.stepping.val() | (self.in_turn.val() & (self.sequence_reg.q.val() != 0))));
+        self.s_ready.next = self.take.val();
+        self.gap_reg.d.next = self.take.val() & self.undecided.val();
+        self.reaches.next = self.take.val() & (self.undecided.val() & self.supported.val());
+
+        // The tick moves while no frame is between here and the flow table's end.
+        self.flow_table.timeouts.next = self.timeouts.val();
+        self.flow_table.set_tick.next = self.set_tick.val();
+        self.flow_table.set_tick_value.next = self.set_tick_value.val();
+        self.flow_table.step.next = self.request_reg.q.val();
+        self.flow_table.idle.next = self.stepping.val() & (self.reach_reg.q.val() == 0);
+        if self.take.val() {
+            self.stepped_reg.d.next = false;
+        }
+        if self.tick_due.val() {
+            self.due_reg.d.next = true;
+        }
+        if self.request_reg.q.val() == 0 {
+            if self.wants_step.val() {
+                self.request_reg.d.next = self.parsed.val().step;
+                self.from_due_reg.d.next = false;
+            } else if self.due_reg.q.val() {
+                self.request_reg.d.next = 1.into();
+                self.from_due_reg.d.next = true;
+                self.due_reg.d.next = self.tick_due.val();
+            }
+        } else if self.flow_table.stepped.val() {
+            self.request_reg.d.next = 0.into();
+            self.stepped_reg.d.next = !self.from_due_reg.q.val();
+        }
+
+        // Clock 0: what the stage keeps of the frame, and the question to the lookup table.
+        for i in 1..17 {
             self.frame_reg[i].d.next = self.frame_reg[i - 1].q.val();
         }
-        self.frame_reg[0].d.next.verdict = self.s_frame.val().verdict;
-        if (self.s_frame.val().verdict == 0) & self.unsupported.val() {
+        self.frame_reg[0].d.next.verdict = self.head.val().verdict;
+        if self.undecided.val() & !self.supported.val() {
             self.frame_reg[0].d.next.verdict = self.pass_unsupported.val();
         }
         self.frame_reg[0].d.next.length = self.parsed.val().length;
@@ -165,51 +327,109 @@ impl<const L: usize, const B: usize> Logic for Select<L, B> {
         self.frame_reg[0].d.next.dscp_ecn = self.parsed.val().dscp_ecn;
         self.frame_reg[0].d.next.total_length = self.parsed.val().total_length;
         self.frame_reg[0].d.next.service = self.no_service.val();
-        if self.s_frame.val().matched {
-            self.frame_reg[0].d.next.service = self.s_frame.val().service;
+        if self.head.val().matched {
+            self.frame_reg[0].d.next.service = self.head.val().service;
         }
-        self.frame_reg[0].d.next.gre_keyed = self.s_frame.val().gre_keyed;
-        self.frame_reg[0].d.next.gre_key = self.s_frame.val().gre_key;
-        self.frame_reg[0].d.next.hash_low = self.hash_low.val();
-        self.frame_reg[0].d.next.hash_high = self.hash_high.val();
+        self.frame_reg[0].d.next.gre_keyed = self.head.val().gre_keyed;
+        self.frame_reg[0].d.next.gre_key = self.head.val().gre_key;
+        self.frame_reg[0].d.next.hash_low = self.hashes.val().h_low;
+        self.frame_reg[0].d.next.hash_high = self.hashes.val().h_high;
         self.frame_reg[0].d.next.backend = self.no_service.val();
-        self.product_high_reg[0].d.next = self.choice.val().get_bits::<16>(16) * self.s_frame.val().table_size;
-        self.product_low_reg[0].d.next = self.choice.val().get_bits::<16>(0) * self.s_frame.val().table_size;
-        self.product_high_reg[1].d.next = self.product_high_reg[0].q.val();
-        self.product_low_reg[1].d.next = self.product_low_reg[0].q.val();
-        self.base_reg[0].d.next = self.s_frame.val().lookup_base;
-        self.base_reg[1].d.next = self.base_reg[0].q.val();
-        self.base_reg[2].d.next = self.base_reg[1].q.val();
-        self.sum.next = self.product_high_reg[1].q.val() + (self.product_low_reg[1].q.val() >> 16);
-        self.index_reg.d.next = self.sum.val().get_bits::<16>(16);
-        self.address_reg.d.next = self.base_reg[2].q.val() + bit_cast::<24, 16>(self.index_reg.q.val());
-
-        // Lookup entry: a word holds two, the even one low.
-        self.lookup.raddr.next = self.address_reg.q.val().get_bits::<L>(1);
-        self.odd_reg[0].d.next = self.address_reg.q.val().get_bit(0);
-        self.odd_reg[1].d.next = self.odd_reg[0].q.val();
-        self.word_reg.d.next = self.lookup.rdata.val();
-        self.entry_reg.d.next = self.word_reg.q.val().get_bits::<16>(0);
-        if self.odd_reg[1].q.val() {
-            self.entry_reg.d.next = self.word_reg.q.val().get_bits::<16>(16);
+        self.frame_reg[0].d.next.flow = 0.into();
+        self.valid_reg.d.next = (self.valid_reg.q.val() << 1) | bit_cast::<17, 1>(self.take.val().into());
+        self.reach_reg.d.next = (self.reach_reg.q.val() << 1) | bit_cast::<15, 1>(self.reaches.val().into());
+        self.sequence_reg.d.next =
+            (self.sequence_reg.q.val() << 1) | bit_cast::<15, 1>((self.reaches.val() & self.in_turn.val()).into());
+        self.operation.next.service = self.head.val().service;
+        self.operation.next.syn = self.parsed.val().syn;
+        self.operation.next.fin = self.parsed.val().fin;
+        self.operation.next.rst = self.parsed.val().rst;
+        self.operation_reg[0].d.next = self.operation.val();
+        for i in 1..8 {
+            self.operation_reg[i].d.next = self.operation_reg[i - 1].q.val();
         }
+        self.question.next.high = self.hashes.val().g_high;
+        self.question.next.low = self.hashes.val().g_low;
+        self.question.next.base = self.head.val().lookup_base;
+        self.question.next.size = self.head.val().table_size;
+        self.question.next.two_choice = self.head.val().selection == self.two_choice.val();
+        self.question.next.sequence = self.head.val().selection == self.by_turn.val();
+        self.lookup.s_valid.next = self.reaches.val();
+        self.lookup.s_question.next = self.question.val();
+        self.service.next = self.head.val().service;
+        self.lookup.s_service.next = self.service.val().get_bits::<S>(0);
 
-        // Backend row.
-        self.backend.raddr.next = self.entry_reg.q.val().get_bits::<B>(0);
-        if self.frame_reg[6].q.val().verdict == 0 {
-            if self.entry_reg.q.val() == self.nobody.val() {
-                self.frame_reg[7].d.next.verdict = self.drop_no_backend.val();
+        // Clock 8: the flow table, so that it decides in clock 14, when the lookup table has answered.
+        self.looked_up.next = self.frame_reg[7].q.val();
+        self.h_low.next = self.looked_up.val().hash_low;
+        self.h_high.next = self.looked_up.val().hash_high;
+        self.flow_table.s_set.next = self.h_low.val().get_bits::<F>(0);
+        self.flow_table.s_tag.next =
+            bit_cast::<40, 8>(self.h_low.val().get_bits::<8>(24)) | (bit_cast::<40, 32>(self.h_high.val()) << 8);
+        self.flow_table.s_valid.next = self.reach_reg.q.val().get_bit(7);
+        self.flow_table.s_operation.next = self.operation_reg[7].q.val();
+        self.flow_table.pick.next = self.lookup.pick.val();
+
+        // Clock 15: the decision; the turn moves on a miss.
+        self.decision.next = self.flow_table.m_decision.val();
+        self.decided.next = self.frame_reg[14].q.val();
+        self.backend_id.next = self.decision.val().backend;
+        if self.reach_reg.q.val().get_bit(14) {
+            self.frame_reg[15].d.next.flow = self.decision.val().outcome;
+            if self.decision.val().outcome == self.outcome_nobody.val() {
+                self.frame_reg[15].d.next.verdict = self.drop_no_backend.val();
             } else {
-                self.frame_reg[7].d.next.backend = bit_cast::<16, B>(self.entry_reg.q.val().get_bits::<B>(0));
+                self.frame_reg[15].d.next.backend = bit_cast::<16, B>(self.backend_id.val().get_bits::<B>(0));
             }
         }
+        self.lookup.advance.next =
+            self.sequence_reg.q.val().get_bit(14) & (self.decision.val().outcome != self.outcome_hit.val());
+        self.decided_service.next = self.decided.val().service;
+        self.lookup.turn_service.next = self.decided_service.val().get_bits::<S>(0);
+        // The round that clears the flow table after reset visits every set, so its low bits visit every service.
+        self.lookup.turn_clear.next = !self.flow_table.ready.val();
+        if !self.flow_table.ready.val() {
+            self.lookup.turn_service.next = self.flow_table.sweep_set.val().get_bits::<S>(0);
+        }
+
+        // Clocks 15 to 17: the backend's row.
+        self.backend.raddr.next = self.backend_id.val().get_bits::<B>(0);
         self.row_reg.d.next = self.backend.rdata.val();
-        self.m_frame.next = self.frame_reg[8].q.val();
+        self.m_frame.next = self.frame_reg[16].q.val();
         self.m_row.next = self.row_reg.q.val();
-        self.valid_reg.d.next = (self.valid_reg.q.val() << 1) | bit_cast::<9, 1>(self.s_valid.val().into());
-        self.m_valid.next = self.valid_reg.q.val().get_bit(8);
+        self.m_valid.next = self.valid_reg.q.val().get_bit(16);
+        self.ready.next = self.flow_table.ready.val();
+
+        // Read port: word of the entry in bit 0, way in bits 3..1, set above.
+        self.flow_table.read_set.next = self.read_address.val().get_bits::<F>(4);
+        self.way_reg.d.next = self.read_address.val().get_bits::<3>(1);
+        self.flow_table.read_way.next = self.way_reg.q.val();
+        self.half_reg[0].d.next = self.read_address.val().get_bit(0);
+        self.half_reg[1].d.next = self.half_reg[0].q.val();
+        self.tag.next = self.flow_table.read_tag.val();
+        self.read_flow_reg.d.next = bit_cast::<32, 24>(self.flow_table.read_rest.val())
+            | (bit_cast::<32, 8>(self.tag.val().get_bits::<8>(0)) << 24);
+        if self.half_reg[1].q.val() {
+            self.read_flow_reg.d.next = self.tag.val().get_bits::<32>(8);
+        }
+        self.read_flow.next = self.read_flow_reg.q.val();
+        self.lookup.read_service.next = self.read_address.val().get_bits::<S>(0);
+        self.read_turn_reg[0].d.next = self.lookup.read_turn.val();
+        self.read_turn_reg[1].d.next = self.read_turn_reg[0].q.val();
+        self.read_turn.next = bit_cast::<32, 16>(self.read_turn_reg[1].q.val());
+        self.swept.next = self.flow_table.rests.val() & ((self.request_reg.q.val() == 0) & !self.due_reg.q.val());
+        self.status.next = (bit_cast::<32, 1>(self.flow_table.ready.val().into())
+            | (bit_cast::<32, 1>(self.swept.val().into()) << 1))
+            | (bit_cast::<32, 6>(self.flow_table.tick.val()) << 8);
         if self.reset.val() {
+            self.gap_reg.d.next = false;
+            self.request_reg.d.next = 0.into();
+            self.from_due_reg.d.next = false;
+            self.due_reg.d.next = false;
+            self.stepped_reg.d.next = false;
             self.valid_reg.d.next = 0.into();
+            self.reach_reg.d.next = 0.into();
+            self.sequence_reg.d.next = 0.into();
         }
     }
 }

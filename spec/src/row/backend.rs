@@ -54,6 +54,10 @@ impl BackendRow {
     pub const SERVICE_OFFSET: usize = offset_of!(Self, service);
     /// See [`Self::ADDRESS_OFFSET`].
     pub const ENCAPSULATION_OFFSET: usize = offset_of!(Self, encapsulation);
+    /// See [`Self::ADDRESS_OFFSET`].
+    pub const STATE_OFFSET: usize = offset_of!(Self, state);
+    /// See [`Self::ADDRESS_OFFSET`].
+    pub const LOAD_OFFSET: usize = offset_of!(Self, load);
 }
 
 const _: () = {
@@ -63,6 +67,6 @@ const _: () = {
     assert!(BackendRow::MTU_OFFSET == 22);
     assert!(BackendRow::SERVICE_OFFSET == 24);
     assert!(BackendRow::ENCAPSULATION_OFFSET == 26);
-    assert!(offset_of!(BackendRow, state) == 27);
-    assert!(offset_of!(BackendRow, load) == 28);
+    assert!(BackendRow::STATE_OFFSET == 27);
+    assert!(BackendRow::LOAD_OFFSET == 28);
 };

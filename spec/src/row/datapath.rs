@@ -58,6 +58,10 @@ impl DatapathRow {
     pub const SOURCE_ENTROPY_BITS_OFFSET: usize = offset_of!(Self, source_entropy_bits);
     /// See [`Self::HASH_KEY_OFFSET`].
     pub const SERVICE_SEED_OFFSET: usize = offset_of!(Self, service_seed);
+    /// See [`Self::HASH_KEY_OFFSET`].
+    pub const TICK_MS_OFFSET: usize = offset_of!(Self, tick_ms);
+    /// See [`Self::HASH_KEY_OFFSET`].
+    pub const TIMEOUT_TICKS_OFFSET: usize = offset_of!(Self, timeout_ticks);
 }
 
 const _: () = {
@@ -70,6 +74,6 @@ const _: () = {
     assert!(DatapathRow::SOURCE_ENTROPY_BITS_OFFSET == 28);
     assert!(offset_of!(DatapathRow, tunnel_source_v6) == 32);
     assert!(DatapathRow::SERVICE_SEED_OFFSET == 48);
-    assert!(offset_of!(DatapathRow, tick_ms) == 88);
-    assert!(offset_of!(DatapathRow, timeout_ticks) == 92);
+    assert!(DatapathRow::TICK_MS_OFFSET == 88);
+    assert!(DatapathRow::TIMEOUT_TICKS_OFFSET == 92);
 };

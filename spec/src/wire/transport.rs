@@ -13,3 +13,12 @@ pub const TCP_HEADER_LEN: usize = 20;
 pub const TCP_DATA_OFFSET: usize = 12;
 /// Bytes of a UDP header.
 pub const UDP_HEADER_LEN: usize = 8;
+
+/// Offset of the TCP flags.
+pub const TCP_FLAGS: usize = 13;
+/// TCP flag: no more data from the sender (RFC 9293, section 3.1).
+pub const TCP_FLAG_FIN: u8 = 0x01;
+/// TCP flag: synchronise sequence numbers.
+pub const TCP_FLAG_SYN: u8 = 0x02;
+/// TCP flag: reset the connection.
+pub const TCP_FLAG_RST: u8 = 0x04;

@@ -95,6 +95,7 @@ mod tests {
 
     use super::*;
     use crate::fixture::{CLIENT, TCP, UDP, VIP, VIP_ALL_TCP, VIP_ALL_UDP, image, ipv4_in_16};
+    use crate::stage::parse::TcpFlags;
 
     fn to(destination: [u8; 4], destination_port: u16, protocol: u8) -> Parsed {
         Parsed {
@@ -107,6 +108,7 @@ mod tests {
             source_port: 1,
             destination_port,
             protocol,
+            flags: TcpFlags::default(),
         }
     }
 

@@ -111,6 +111,7 @@ mod tests {
 
     use super::*;
     use crate::fixture::datapath;
+    use crate::stage::parse::TcpFlags;
 
     fn parsed(source: [u8; 4], destination: [u8; 4], ports: [u16; 2], protocol: u8) -> Parsed {
         Parsed {
@@ -123,6 +124,7 @@ mod tests {
             source_port: ports[0],
             destination_port: ports[1],
             protocol,
+            flags: TcpFlags::default(),
         }
     }
 

@@ -30,6 +30,19 @@ pub struct Parsed {
     pub destination_port: u16,
     /// Protocol number: TCP or UDP.
     pub protocol: u8,
+    /// TCP flags; UDP has none.
+    pub flags: TcpFlags,
+}
+
+/// The TCP flags that open and close a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpFlags {
+    /// The segment opens a connection, whatever other flags it has.
+    pub syn: bool,
+    /// The sender has no more data.
+    pub fin: bool,
+    /// The connection is reset, if the receiver believes it.
+    pub rst: bool,
 }
 
 /// Parses a frame. Without a datapath row no tables are loaded: bypass.
@@ -47,7 +60,7 @@ pub fn parse(datapath: Option<&DatapathRow>, frame: &[u8]) -> Result<Parsed, Ver
     let (tag, ip_offset) = parse_ethernet(datapath, frame)?;
     let (header, l4) = parse_ipv4(&frame[ip_offset..])?;
     let protocol = header[ipv4::PROTOCOL];
-    check_transport(protocol, l4)?;
+    let flags = parse_transport(protocol, l4)?;
     Ok(Parsed {
         tag,
         ip_offset,
@@ -58,6 +71,7 @@ pub fn parse(datapath: Option<&DatapathRow>, frame: &[u8]) -> Result<Parsed, Ver
         source_port: u16_at(l4, transport::SOURCE_PORT),
         destination_port: u16_at(l4, transport::DESTINATION_PORT),
         protocol,
+        flags,
     })
 }
 
@@ -121,19 +135,25 @@ fn parse_ipv4(packet: &[u8]) -> Result<(&[u8], &[u8]), Verdict> {
     Ok((header, &packet[ipv4::HEADER_LEN..total_length]))
 }
 
-/// Checks that the TCP or UDP header lies inside the IP length. UDP's own length is not looked at.
-fn check_transport(protocol: u8, l4: &[u8]) -> Result<(), Verdict> {
+/// Checks that the TCP or UDP header lies inside the IP length, and reads its flags. UDP's own length is not looked at.
+fn parse_transport(protocol: u8, l4: &[u8]) -> Result<TcpFlags, Verdict> {
     let is_tcp = protocol == ipv4::PROTOCOL_TCP;
     if l4.len() < if is_tcp { transport::TCP_HEADER_LEN } else { transport::UDP_HEADER_LEN } {
         return Err(Verdict::DropL4Truncated);
     }
-    if is_tcp {
-        let [data_offset, _] = nibbles(l4[transport::TCP_DATA_OFFSET]);
-        if words_len(data_offset) < transport::TCP_HEADER_LEN || words_len(data_offset) > l4.len() {
-            return Err(Verdict::DropTcpOffset);
-        }
+    if !is_tcp {
+        return Ok(TcpFlags::default());
     }
-    Ok(())
+    let [data_offset, _] = nibbles(l4[transport::TCP_DATA_OFFSET]);
+    if words_len(data_offset) < transport::TCP_HEADER_LEN || words_len(data_offset) > l4.len() {
+        return Err(Verdict::DropTcpOffset);
+    }
+    let flags = l4[transport::TCP_FLAGS];
+    Ok(TcpFlags {
+        syn: flags & transport::TCP_FLAG_SYN != 0,
+        fin: flags & transport::TCP_FLAG_FIN != 0,
+        rst: flags & transport::TCP_FLAG_RST != 0,
+    })
 }
 
 /// High and low nibble.
@@ -186,6 +206,7 @@ mod tests {
             source_port: CLIENT_PORT,
             destination_port: 80,
             protocol: 6,
+            flags: TcpFlags::default(),
         };
         assert_eq!(parse(Some(&datapath()), &frame), Ok(expected));
         let tagged = parse(Some(&datapath()), &tagged(&frame, 0xe123));
@@ -351,6 +372,18 @@ mod tests {
         // Truncated and a bad offset: truncated comes first.
         let short = with(&with_ipv4(&frame, 2, &[0, 39]), offset, &[0]);
         assert_eq!(verdict(&short), Verdict::DropL4Truncated);
+    }
+
+    #[test]
+    fn tcp_flags_are_read_bit_by_bit_and_udp_has_none() {
+        let flags_of = |byte: u8| parse(Some(&datapath()), &with(&tcp(VIP, 80, 0), 34 + 13, &[byte])).unwrap().flags;
+        for byte in 0..=255 {
+            let expected = TcpFlags { syn: byte & 2 != 0, fin: byte & 1 != 0, rst: byte & 4 != 0 };
+            assert_eq!(flags_of(byte), expected, "{byte:#x}");
+        }
+        // The byte is payload here.
+        let udp = with(&udp(VIP, 53, 20), 34 + 13, &[0xff]);
+        assert_eq!(parse(Some(&datapath()), &udp).unwrap().flags, TcpFlags::default());
     }
 
     #[test]

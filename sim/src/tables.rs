@@ -1,0 +1,67 @@
+//! The tables that a simulated card has, and which words make it have others.
+
+use maglane_spec::{Geometry, TableImage, flow, window};
+use maglane_sw::engine::EngineError;
+
+use crate::ticks::Ticks;
+
+/// What a simulated card has been given.
+pub(crate) struct Tables {
+    /// Sizes of the card.
+    pub(crate) geometry: Geometry,
+    /// Time of the replay.
+    pub(crate) ticks: Ticks,
+    image: Option<TableImage>,
+}
+
+impl Tables {
+    pub(crate) fn new(geometry: Geometry) -> Self {
+        Self { geometry, ticks: Ticks::new(0), image: None }
+    }
+
+    /// Takes a first image; yields address and content of all its words.
+    pub(crate) fn load(&mut self, engine: &str, image: &TableImage) -> Result<Vec<(u32, u32)>, EngineError> {
+        self.check(engine, image)?;
+        self.ticks = Ticks::new(image.datapath.tick_ms.value());
+        self.image = Some(image.clone());
+        Ok(words(image).collect())
+    }
+
+    /// Takes another image; yields address and content of the words that differ.
+    pub(crate) fn update(&mut self, engine: &str, image: &TableImage) -> Result<Vec<(u32, u32)>, EngineError> {
+        let Some(old) = &self.image else { return self.load(engine, image) };
+        self.check(engine, image)?;
+        let [own, new] = [old, image].map(|image| image.datapath.tick_ms.value());
+        if own != new {
+            return Err(EngineError::TickLength { engine: engine.to_owned(), image: new, own });
+        }
+        let differ = words(old).zip(words(image)).filter_map(|(old, new)| (old != new).then_some(new)).collect();
+        self.image = Some(image.clone());
+        Ok(differ)
+    }
+
+    fn check(&self, engine: &str, image: &TableImage) -> Result<(), EngineError> {
+        if (Geometry { bus_bytes: self.geometry.bus_bytes, ..image.geometry }) == self.geometry {
+            return Ok(());
+        }
+        Err(EngineError::Geometry {
+            engine: engine.to_owned(),
+            image: Box::new(image.geometry),
+            own: Box::new(self.geometry),
+        })
+    }
+}
+
+/// The tick in a status word.
+pub(crate) fn tick(status: u32) -> u8 {
+    (status >> window::STATUS_TICK_SHIFT).to_le_bytes()[0] % flow::TICKS
+}
+
+fn words(image: &TableImage) -> impl Iterator<Item = (u32, u32)> {
+    image.memories().into_iter().flat_map(|(region, bytes)| {
+        (0_u32..).zip(bytes.chunks_exact(4)).map(move |(index, word)| {
+            let word = u32::from_le_bytes(word.try_into().expect("chunks of four bytes"));
+            (region << window::REGION_SHIFT | index, word)
+        })
+    })
+}

@@ -1,0 +1,158 @@
+//! Tests of the pipeline as a whole, flows aside: those are in `tests/flows`.
+
+use maglane_spec::endian::U16Le;
+use maglane_spec::row::ServiceRow;
+
+use super::*;
+use crate::fixture::{BACKEND_BARE, BACKEND_IPV6, MTU, VIP, VIP_ALL_TCP, VIP_ALL_UDP, image, tcp, udp};
+
+fn loaded() -> Pipeline {
+    let mut pipeline = Pipeline::new(Geometry::LAB);
+    pipeline.load(&image()).unwrap();
+    pipeline
+}
+
+fn run(pipeline: &mut Pipeline, frame: &[u8]) -> Outcome {
+    pipeline.process(&[Frame { time_ns: 0, bytes: frame }]).unwrap().remove(0)
+}
+
+#[test]
+fn forwarded_frame_tells_service_hash_and_backend() {
+    let mut pipeline = loaded();
+    for (frame, service) in [
+        (tcp(VIP, 80, 9), 1),
+        (udp(VIP, 53, 9), 2),
+        (tcp(VIP_ALL_TCP, 1, 9), 3),
+        (udp(VIP_ALL_UDP, 9, 9), 4),
+        (tcp(VIP, 8080, 9), 6),
+        (tcp(VIP, 8082, 9), 8),
+        (tcp(VIP, 8086, 9), 12),
+    ] {
+        let outcome = run(&mut pipeline, &frame);
+        assert_eq!((outcome.verdict, outcome.service), (Verdict::Forward, service));
+        assert_ne!(outcome.hash, 0);
+        assert_eq!(image().backends[usize::from(outcome.backend)].service.value(), service);
+        assert_eq!(outcome.output[..6], image().backends[usize::from(outcome.backend)].next_hop_mac);
+    }
+}
+
+#[test]
+fn later_verdicts_keep_what_earlier_stages_found() {
+    let cases = [
+        (udp(VIP, 54, 0), Verdict::PassNoService, NO_SERVICE, false, NO_BACKEND),
+        (tcp(VIP, 443, 0), Verdict::DropServiceDisabled, 5, false, NO_BACKEND),
+        (tcp(VIP, 8081, 0), Verdict::DropNoBackend, 7, true, NO_BACKEND),
+        (tcp(VIP, 8083, 0), Verdict::PassUnsupported, 9, true, NO_BACKEND),
+        (tcp(VIP, 8084, 0), Verdict::PassUnsupported, 10, true, BACKEND_BARE),
+        (tcp(VIP, 8085, 0), Verdict::PassUnsupported, 11, true, BACKEND_IPV6),
+        (tcp(VIP, 8087, 0), Verdict::PassUnsupported, 13, true, NO_BACKEND),
+    ];
+    let mut pipeline = loaded();
+    for (frame, verdict, service, hashed, backend) in cases {
+        let outcome = run(&mut pipeline, &frame);
+        assert_eq!((outcome.verdict, outcome.service, outcome.backend), (verdict, service, backend));
+        assert_eq!(outcome.hash != 0, hashed, "{verdict:?}");
+        let expected: &[u8] = if verdict.egress() == Egress::Host { &frame } else { &[] };
+        assert_eq!(outcome.output, expected);
+    }
+    let big = run(&mut pipeline, &tcp(VIP, 80, usize::from(MTU) - 63));
+    assert_eq!((big.verdict, big.service), (Verdict::PassTooBig, 1));
+    assert!(big.hash != 0 && big.backend != NO_BACKEND);
+}
+
+#[test]
+fn pipeline_without_tables_bypasses() {
+    let mut pipeline = Pipeline::new(Geometry::LAB);
+    let frame = tcp(VIP, 80, 0);
+    assert_eq!(run(&mut pipeline, &frame), Outcome { output: frame, ..Outcome::early(Verdict::PassBypass) });
+    assert_eq!(run(&mut pipeline, &[0; 9_601]), Outcome::early(Verdict::DropTooLong));
+    assert_eq!(run(&mut pipeline, &[]), Outcome::early(Verdict::PassBypass));
+}
+
+#[test]
+fn counters_count_every_verdict_and_forwarded_frames_only_by_service_and_backend() {
+    let mut pipeline = loaded();
+    let mut padded = udp(VIP, 53, 0);
+    padded.resize(60, 0);
+    let backend = run(&mut pipeline, &padded).backend;
+    run(&mut pipeline, &padded);
+    run(&mut pipeline, &tcp(VIP, 8081, 0));
+    run(&mut pipeline, &tcp(VIP, 8084, 0));
+    let counters = pipeline.totals().clone();
+    let both = PacketsBytes { packets: 2, bytes: 120 };
+    let one = PacketsBytes { packets: 1, bytes: 54 };
+    assert_eq!(counters.verdicts[usize::from(Verdict::Forward.code())], both);
+    assert_eq!(counters.verdicts[usize::from(Verdict::DropNoBackend.code())], one);
+    assert_eq!(counters.verdicts[usize::from(Verdict::PassUnsupported.code())], one);
+    assert_eq!(counters.services[2], both);
+    assert_eq!(counters.backends[usize::from(backend)], both);
+    assert_eq!(counters.flows[usize::from(FlowOutcome::Hit.code())], PacketsBytes { packets: 1, bytes: 60 });
+    assert_eq!(counters.flows[usize::from(FlowOutcome::Inserted.code())], PacketsBytes { packets: 2, bytes: 114 });
+    assert_eq!(counters.flows[usize::from(FlowOutcome::NoBackend.code())], one);
+    let sum = |counters: &[PacketsBytes]| counters.iter().map(|counter| counter.packets).sum::<u64>();
+    assert_eq!((sum(&counters.verdicts), sum(&counters.services), sum(&counters.backends)), (4, 2, 2));
+    assert_eq!((sum(&counters.flows), counters.flows.len()), (4, 8));
+    assert_eq!((counters.verdicts.len(), counters.services.len(), counters.backends.len()), (32, 64, 256));
+
+    pipeline.load(&image()).unwrap();
+    assert_eq!(*pipeline.totals(), zero_counters(&Geometry::LAB), "a load starts from zero");
+}
+
+#[test]
+fn service_id_beyond_the_services_counts_modulo_them() {
+    let mut image = image();
+    image.services[16].id = U16Le::new(64 * 3 + 9);
+    let mut pipeline = Pipeline::new(Geometry::LAB);
+    pipeline.load(&image).unwrap();
+    assert_eq!(run(&mut pipeline, &tcp(VIP, 80, 0)).service, 64 * 3 + 9);
+    assert_eq!(pipeline.totals().services[9].packets, 1);
+}
+
+#[test]
+fn affinity_client_keeps_a_client_on_one_backend() {
+    let mut image = image();
+    image.services[0].flags |= ServiceRow::AFFINITY_CLIENT << ServiceRow::AFFINITY_SHIFT;
+    let mut pipeline = Pipeline::new(Geometry::LAB);
+    pipeline.load(&image).unwrap();
+    let backends: std::collections::BTreeSet<u16> =
+        (1..100).map(|port| run(&mut pipeline, &tcp(VIP_ALL_TCP, port, 0)).backend).collect();
+    assert_eq!(backends.len(), 1);
+}
+
+#[test]
+fn load_of_another_geometry_is_refused_and_changes_nothing() {
+    let mut pipeline = loaded();
+    run(&mut pipeline, &tcp(VIP, 80, 0));
+    let error = pipeline.load(&TableImage::empty(Geometry::ECP5)).unwrap_err();
+    assert!(matches!(error, EngineError::Geometry { .. }), "{error}");
+    assert_eq!(run(&mut pipeline, &tcp(VIP, 80, 0)).verdict, Verdict::Forward);
+    assert_eq!(pipeline.totals().verdicts[0].packets, 2);
+}
+
+#[test]
+fn load_does_not_mind_the_bus_width() {
+    let mut pipeline = Pipeline::new(Geometry { bus_bytes: 64, ..Geometry::LAB });
+    pipeline.load(&image()).unwrap();
+}
+
+#[test]
+fn load_of_a_table_with_missing_rows_is_refused() {
+    for cut in [
+        |image: &mut TableImage| image.services.truncate(100),
+        |image: &mut TableImage| image.backends.truncate(100),
+        |image: &mut TableImage| image.lookup.truncate(100),
+    ] {
+        let mut image = image();
+        cut(&mut image);
+        let error = Pipeline::new(Geometry::LAB).load(&image).unwrap_err();
+        assert!(matches!(error, EngineError::Stopped { .. }), "{error}");
+    }
+    for odd in [
+        Geometry { backends: 255, ..Geometry::LAB },
+        Geometry { flow_sets: 1_023, ..Geometry::LAB },
+        Geometry { flow_sets: 0, ..Geometry::LAB },
+        Geometry { flow_sets: 1 << 21, ..Geometry::LAB },
+    ] {
+        assert!(Pipeline::new(odd).load(&TableImage::empty(odd)).is_err(), "{odd:?}");
+    }
+}
