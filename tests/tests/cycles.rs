@@ -6,9 +6,13 @@
 use maglane_hw::profile::Profile;
 use maglane_sim::Stimulus;
 use maglane_sim::lineup::Kind;
-use maglane_spec::Verdict;
+use maglane_spec::limit::NO_BACKEND;
+use maglane_spec::row::BackendRow;
+use maglane_spec::{TableImage, Verdict};
+use maglane_sw::engine::Frame;
 
-use crate::bench::{self, Transport};
+use crate::bench::{self, Random, Transport};
+use crate::flows;
 
 /// A frame of 60 bytes to a service of `examples/web.toml`, or to nobody.
 fn minimum_frame(to_service: bool) -> Vec<u8> {
@@ -61,4 +65,52 @@ fn cycles_of_minimum_frames() {
         assert!((passed - beats).abs() < 0.02, "{measured:?}");
     }
     assert!(measured.iter().all(|figures| figures.3 <= 96), "{measured:?}");
+}
+
+/// Clocks a frame, of frames that repeat, in a long run less a short one.
+fn clocks_of(profile: Profile, image: &TableImage, frames: &[Vec<u8>]) -> f64 {
+    let kind = if Kind::Verilog.missing().is_none() { Kind::Verilog } else { Kind::Rtl };
+    let run = |count: usize| {
+        let mut engine = bench::start(kind, profile, Stimulus::SMOOTH, None);
+        engine.load(image).unwrap();
+        let all: Vec<Vec<u8>> = frames.iter().cycle().take(count).cloned().collect();
+        // All at one time: no tick moves.
+        let views: Vec<Frame<'_>> = all.iter().map(|bytes| Frame { time_ns: 0, bytes }).collect();
+        let outcomes = engine.process(&views).unwrap();
+        assert!(outcomes.iter().all(|outcome| outcome.verdict == Verdict::Forward));
+        engine.clocks().unwrap()
+    };
+    f64::from(u32::try_from(run(700) - run(200)).unwrap()) / 500.0
+}
+
+#[test]
+fn cycles_of_colliding_flows() {
+    // Tables in which every service has a backend.
+    let open = |image: &TableImage| {
+        let services = image.services.iter().filter(|row| row.flags != 0);
+        services.map(|row| image.lookup[row.lookup_base_value() as usize]).all(|entry| entry.value() != NO_BACKEND)
+    };
+    let number = (0..).find(|&number| open(&flows::image(Profile::Lab, number))).unwrap();
+    for (profile, clocks) in [(Profile::Lab, 3.0), (Profile::Lab64, 2.0)] {
+        let mut image = flows::image(profile, number);
+        for row in &mut image.backends {
+            row.state = BackendRow::STATE_UP;
+        }
+        let flows = flows::colliding(image.geometry, &image, &mut Random(number), 1, 20);
+        let by_hash: Vec<&Transport> = flows.iter().filter(|flow| !flow.in_turn()).collect();
+        assert!(by_hash.len() > 10, "more flows than the set has ways");
+        // One flow that opens and closes; two that alternate; more SYNs than ways, each of which evicts another.
+        let one = [2, 0x10, 0x11].map(|flags| by_hash[0].frame(flags)).to_vec();
+        let two = by_hash[..2].iter().map(|flow| flow.frame(flows::ACK)).collect();
+        let many = by_hash.iter().map(|flow| flow.frame(flows::SYN)).collect();
+        for (name, frames) in [("one flow", one), ("two flows", two), ("eviction", many)] {
+            let measured = clocks_of(profile, &image, &frames);
+            println!("{}: {name} in one set: {measured} clocks a frame", profile.name());
+            assert!((measured - clocks).abs() < 0.01, "{name}: {measured}");
+        }
+        let in_turn: Vec<Vec<u8>> = flows.iter().filter(|flow| flow.in_turn()).map(|flow| flow.frame(0)).collect();
+        let measured = clocks_of(profile, &image, &in_turn);
+        println!("{}: selection in turn: {measured} clocks a frame", profile.name());
+        assert!((measured - 16.0).abs() < 0.01, "{measured}");
+    }
 }

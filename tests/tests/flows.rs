@@ -15,13 +15,13 @@ use maglane_sw::engine::{Counters, Engine, Frame, Outcome};
 
 use crate::bench::{self, Random, Transport};
 
-const ACK: u8 = 0x10;
-const SYN: u8 = 0x02;
+pub(crate) const ACK: u8 = 0x10;
+pub(crate) const SYN: u8 = 0x02;
 const FIN: u8 = 0x11;
 const RST: u8 = 0x04;
 
 /// Services of every selection. States, weights and loads of the backends follow from a number.
-fn config(number: u64) -> String {
+pub(crate) fn config(number: u64) -> String {
     let mut random = Random(number);
     let mut text = String::from(
         "[datapath]\nhash_key = \"000102030405060708090a0b0c0d0e0f\"\nmac = \"02:00:00:00:00:01\"\n\
@@ -41,8 +41,10 @@ fn config(number: u64) -> String {
             "[[service]]\nname = \"{name}\"\naddress = \"{address}\"\nprotocol = \"{protocol}\"\nport = {port}\n\
              scheduler = \"{scheduler}\"\naffinity = \"{affinity}\"\ntable_size = 251\n"
         );
+        // Now and then nobody takes new flows.
+        let closed = random.one_in(8);
         for backend in 0..6 {
-            let state = ["up", "up", "up", "draining", "down"][random.below(5)];
+            let state = ["draining", "down", "up", "up", "up"][random.below(if closed { 2 } else { 5 })];
             text += &format!(
                 "[[service.backend]]\naddress = \"10.1.{index}.{}\"\nstate = \"{state}\"\nweight = {}\nload = {}\n",
                 backend + 1,
@@ -54,13 +56,13 @@ fn config(number: u64) -> String {
     text
 }
 
-fn image(profile: Profile, number: u64) -> TableImage {
+pub(crate) fn image(profile: Profile, number: u64) -> TableImage {
     let geometry = if profile == Profile::Ecp5 { "ecp5" } else { "lab" };
     bench::tables(&config(number).replace("[datapath]\n", &format!("[datapath]\ngeometry = \"{geometry}\"\n")))
 }
 
 /// Where the frames go; the last but one has no service.
-const TARGETS: [([u8; 4], u8, u16); 7] = [
+pub(crate) const TARGETS: [([u8; 4], u8, u16); 7] = [
     ([192, 0, 2, 10], 6, 80),
     ([192, 0, 2, 10], 6, 443),
     ([192, 0, 2, 11], 6, 80),
@@ -71,7 +73,13 @@ const TARGETS: [([u8; 4], u8, u16); 7] = [
 ];
 
 /// Flows whose hashes fall into `sets` sets, `count` in each.
-fn colliding(geometry: Geometry, image: &TableImage, random: &mut Random, sets: u64, count: usize) -> Vec<Transport> {
+pub(crate) fn colliding(
+    geometry: Geometry,
+    image: &TableImage,
+    random: &mut Random,
+    sets: u64,
+    count: usize,
+) -> Vec<Transport> {
     let mut pipeline = Pipeline::new(geometry);
     pipeline.load(image).unwrap();
     let mut flows = Vec::new();
@@ -89,6 +97,39 @@ fn colliding(geometry: Geometry, image: &TableImage, random: &mut Random, sets: 
     flows
 }
 
+/// Traffic of flows that meet in few sets, with ticks between.
+pub(crate) struct Traffic {
+    random: Random,
+    flows: Vec<Transport>,
+    time_ns: u64,
+    tick_one_in: u64,
+    /// One flow for a while, so that it meets itself as often as it meets others.
+    favourite: usize,
+}
+
+impl Traffic {
+    pub(crate) fn new(mut random: Random, image: &TableImage, tick_one_in: u64) -> Self {
+        let flows = colliding(image.geometry, image, &mut random, 2, 14);
+        Self { random, flows, time_ns: 5_000_000_000, tick_one_in, favourite: 0 }
+    }
+
+    /// Time and bytes of the next frame.
+    pub(crate) fn next(&mut self) -> (u64, Vec<u8>) {
+        let random = &mut self.random;
+        if random.one_in(self.tick_one_in) {
+            let steps = [1, 1, 1, 1, 2, 3, 7, 40, 63, 64, 200][random.below(11)];
+            self.time_ns += steps * 1_000_000;
+        }
+        if random.one_in(20) {
+            self.favourite = random.below(self.flows.len() as u64);
+        }
+        let flow = if random.one_in(2) { self.favourite } else { random.below(self.flows.len() as u64) };
+        let flags = [ACK, ACK, ACK, ACK, SYN, SYN, FIN, RST, SYN | FIN, FIN | RST, SYN | ACK, 0][random.below(12)];
+        let flow = if random.one_in(40) { Transport::to(TARGETS[6]).from(1) } else { self.flows[flow] };
+        (self.time_ns.saturating_sub(random.next() % 3 * 600_000), flow.frame(flags))
+    }
+}
+
 /// What the frames of a run have met, so that a run that meets nothing fails.
 struct Met {
     counters: Counters,
@@ -98,33 +139,14 @@ struct Met {
 
 /// Runs colliding flows through engines, with new tables every now and then, and compares everything.
 fn collide(profile: Profile, kind: Kind, seed: u64, frames: usize, tick_one_in: u64) -> Met {
-    let mut random = Random(seed);
     let mut tables = image(profile, seed);
-    let geometry = tables.geometry;
-    let flows = colliding(geometry, &tables, &mut random, 2, 14);
+    let mut traffic = Traffic::new(Random(seed), &tables, tick_one_in);
     let stimulus = if seed.is_multiple_of(2) { Stimulus::SMOOTH } else { Stimulus::from_seed(seed) };
     let mut lockstep = Lockstep::new(bench::lineup(&[kind], profile, stimulus), &tables).unwrap();
-    let mut time_ns = 5_000_000_000_u64;
+    let mut random = Random(seed + 1);
     let (mut done, mut updates) = (0, 0);
-    // A favourite for a while, so that one flow meets itself as often as it meets others.
-    let mut favourite = 0;
     while done < frames {
-        let batch: Vec<(u64, Vec<u8>)> = (0..BATCH)
-            .map(|_| {
-                if random.one_in(tick_one_in) {
-                    let steps = [1, 1, 1, 1, 2, 3, 7, 40, 63, 64, 200][random.below(11)];
-                    time_ns += steps * 1_000_000;
-                }
-                if random.one_in(20) {
-                    favourite = random.below(flows.len() as u64);
-                }
-                let flow = if random.one_in(2) { favourite } else { random.below(flows.len() as u64) };
-                let flags =
-                    [ACK, ACK, ACK, ACK, SYN, SYN, FIN, RST, SYN | FIN, FIN | RST, SYN | ACK, 0][random.below(12)];
-                let flow = if random.one_in(40) { Transport::to(TARGETS[6]).from(1) } else { flows[flow] };
-                (time_ns.saturating_sub(random.next() % 3 * 600_000), flow.frame(flags))
-            })
-            .collect();
+        let batch: Vec<(u64, Vec<u8>)> = (0..BATCH).map(|_| traffic.next()).collect();
         let views: Vec<Frame<'_>> = batch.iter().map(|(time_ns, bytes)| Frame { time_ns: *time_ns, bytes }).collect();
         if let Err(difference) = lockstep.process(&views).unwrap() {
             panic!("seed {seed}, {}: {difference}", profile.name());

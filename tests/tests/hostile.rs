@@ -156,7 +156,7 @@ fn hostile_table_rows_agree() {
         let mut hostile = image.clone();
         for row in hostile.services.iter_mut().filter(|row| row.flags != 0) {
             match random.below(6) {
-                0 => row.selection = random.next().to_le_bytes()[0],
+                0 => row.selection = random.next().to_le_bytes()[0] % 4,
                 1 => row.flags ^= 1 << random.below(8),
                 2 => row.lookup_base = random.next().to_le_bytes()[..3].try_into().unwrap(),
                 3 => row.table_size = u16::try_from(random.below(65_536)).unwrap().into(),
@@ -165,10 +165,13 @@ fn hostile_table_rows_agree() {
             }
         }
         for row in &mut hostile.backends[..12] {
-            match random.below(5) {
+            row.state = random.next().to_le_bytes()[0] % 5;
+            row.load = random.next().to_le_bytes()[0] % 3;
+            match random.below(6) {
                 0 => row.encapsulation = random.next().to_le_bytes()[0] % 4,
                 1 => row.mtu = u16::try_from(random.below(65_536)).unwrap().into(),
                 2 => row.address = random.next().to_le_bytes().repeat(2).try_into().unwrap(),
+                3 => row.service = u16::try_from(random.below(65_536)).unwrap().into(),
                 _ => {}
             }
         }
@@ -177,6 +180,9 @@ fn hostile_table_rows_agree() {
             hostile.lookup[at] = u16::try_from(random.below(65_536)).unwrap().into();
         }
         hostile.datapath.source_entropy_bits = random.next().to_le_bytes()[0] % 40;
+        // Timeouts of any length; ticks of none, and of 1 to 50 ms, which is 10 to 500 frames.
+        hostile.datapath.timeout_ticks = random.next().to_le_bytes()[..3].try_into().unwrap();
+        hostile.datapath.tick_ms = u32::try_from(random.below(51)).unwrap().into();
         hostile.datapath.flags = random.next().to_le_bytes()[0];
         let profile = if round % 2 == 0 { Profile::Lab } else { Profile::Lab64 };
         let engines = bench::lineup(&[Kind::Verilog], profile, Stimulus::SMOOTH);

@@ -4,6 +4,7 @@
 
 mod bench;
 mod captures;
+mod corpus;
 mod cycles;
 mod faults;
 mod flows;

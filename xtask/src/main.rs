@@ -3,6 +3,7 @@
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+mod synthesis;
 mod tidy;
 
 /// A named step: a command line, or a check of this program's own.
@@ -40,23 +41,29 @@ const STEPS: &[Step] = &[
     ),
     Step::Run("rtl-lint", &["cargo", "run", "--locked", "--quiet", "--bin", "maglane", "--", "rtl", "lint"]),
     Step::Check("captures", captures),
+    Step::Check("synthesis", synthesis::gate),
     Step::Run("tests", &["cargo", "test", "--locked", "--workspace", "--features", "maglane-sw/fault"]),
     Step::Run("docs", &["cargo", "doc", "--locked", "--no-deps", "--workspace"]),
     Step::Run("verify", &["cargo", "run", "--locked", "--quiet", "--bin", "maglane", "--", "verify"]),
 ];
+
+/// Steps that `ci` leaves out, for the time that they take.
+const APART: &[Step] =
+    &[Step::Check("synthesis-table", synthesis::table), Step::Check("synthesis-timing", synthesis::timing)];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let name = |step: &Step| match step {
         Step::Run(name, _) | Step::Check(name, _) => *name,
     };
-    let known: Vec<&str> = STEPS.iter().map(name).collect();
+    let known: Vec<&str> = STEPS.iter().chain(APART).map(name).collect();
     if wanted.is_empty() || wanted.iter().any(|wanted| wanted != "ci" && !known.contains(&wanted.as_str())) {
         eprintln!("usage: cargo run -p xtask -- ci | {}", known.join(" | "));
         return ExitCode::from(2);
     }
     let all = wanted.iter().any(|wanted| wanted == "ci");
-    for step in STEPS.iter().filter(|step| all || wanted.iter().any(|wanted| wanted == name(step))) {
+    let is_wanted = |step: &&Step| wanted.iter().any(|wanted| wanted == name(step));
+    for step in STEPS.iter().filter(|step| all || is_wanted(step)).chain(APART.iter().filter(is_wanted)) {
         let start = Instant::now();
         println!("== {}", name(step));
         let result = match step {

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::Result;
-use maglane_spec::{Geometry, Verdict};
+use maglane_spec::counter::PacketsBytes;
+use maglane_spec::{FlowOutcome, Geometry, Verdict};
 use maglane_sw::engine::{Counters, Engine, Frame};
 use maglane_sw::io::capture::{Capture, CaptureWriter};
 #[cfg(not(feature = "lab"))]
@@ -28,11 +29,12 @@ struct Report {
     seconds: f64,
     clocks: Option<u64>,
     out: String,
-    verdicts: Verdicts,
+    verdicts: Counts,
+    flows: Counts,
 }
 
 /// Packets and bytes by verdict, those that occurred.
-pub(crate) type Verdicts = BTreeMap<&'static str, Count>;
+pub(crate) type Counts = BTreeMap<&'static str, Count>;
 
 /// A counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -86,6 +88,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
         clocks: engine.clocks(),
         out: args.out.display().to_string(),
         verdicts: verdicts(&counters),
+        flows: flows(&counters),
     };
     let mut console = Console::new();
     if args.json {
@@ -100,19 +103,42 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
 }
 
 /// Packets and bytes by verdict, for a script.
-pub(crate) fn verdicts(counters: &Counters) -> Verdicts {
-    occurred(counters).map(|(verdict, packets, bytes)| (verdict.name(), Count { packets, bytes })).collect()
+pub(crate) fn verdicts(counters: &Counters) -> Counts {
+    let verdicts = Verdict::ALL.iter().map(|verdict| (verdict.name(), verdict.code()));
+    occurred(verdicts, &counters.verdicts).map(|(name, packets, bytes)| (name, Count { packets, bytes })).collect()
 }
 
-/// Packets and bytes by verdict, for a person.
+/// Packets and bytes by what they met in the flow table, for a script.
+pub(crate) fn flows(counters: &Counters) -> Counts {
+    occurred(flow_outcomes(), &counters.flows).map(|(name, packets, bytes)| (name, Count { packets, bytes })).collect()
+}
+
+/// What a frame can meet in the flow table.
+fn flow_outcomes() -> impl Iterator<Item = (&'static str, u8)> {
+    let reached = FlowOutcome::ALL.into_iter().filter(|&outcome| outcome != FlowOutcome::NotReached);
+    reached.map(|outcome| (outcome.name(), outcome.code()))
+}
+
+/// Packets and bytes by verdict, and by what frames met in the flow table, for a person.
 pub(crate) fn histogram(counters: &Counters) -> String {
-    output::verdicts(occurred(counters).map(|(verdict, packets, bytes)| (verdict.name(), packets, bytes)))
+    let verdicts = Verdict::ALL.iter().map(|verdict| (verdict.name(), verdict.code()));
+    let mut text = output::histogram("verdict", occurred(verdicts, &counters.verdicts));
+    let mut flows = occurred(flow_outcomes(), &counters.flows).peekable();
+    if flows.peek().is_some() {
+        text.push('\n');
+        text += &output::histogram("flow table", flows);
+    }
+    text
 }
 
-fn occurred(counters: &Counters) -> impl Iterator<Item = (Verdict, u64, u64)> {
-    Verdict::ALL.iter().filter_map(|&verdict| {
-        let counter = counters.verdicts.get(usize::from(verdict.code()))?;
-        (counter.packets > 0).then_some((verdict, counter.packets, counter.bytes))
+/// Those of the named counters that are not zero.
+fn occurred<'a>(
+    names: impl Iterator<Item = (&'static str, u8)> + 'a,
+    counters: &'a [PacketsBytes],
+) -> impl Iterator<Item = (&'static str, u64, u64)> + 'a {
+    names.filter_map(|(name, code)| {
+        let counter = counters.get(usize::from(code))?;
+        (counter.packets > 0).then_some((name, counter.packets, counter.bytes))
     })
 }
 

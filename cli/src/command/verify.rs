@@ -19,7 +19,7 @@ use maglane_sw::io::capture::{Capture, CaptureWriter};
 use maglane_table::Config;
 
 use crate::args::{Bus, VerifyArgs};
-use crate::command::replay::verdicts;
+use crate::command::replay::{flows, verdicts};
 use crate::input;
 use crate::output::{Console, thousands};
 use report::{EngineReport, Report, RunReport, Skipped};
@@ -155,6 +155,7 @@ impl Job<'_> {
             engines: lockstep.performance().into_iter().map(engine).collect(),
             skipped: self.plan.skipped.clone(),
             verdicts: counters.as_ref().map(verdicts).unwrap_or_default(),
+            flows: counters.as_ref().map(flows).unwrap_or_default(),
             difference: None,
             place: None,
             replay: None,
@@ -210,7 +211,7 @@ impl Job<'_> {
                 None => PathBuf::from("maglane-last-frames.vcd"),
             };
             let path = self.args.waveform.clone().unwrap_or_else(name);
-            match self.record(kind, &self.frames[last.saturating_sub(WAVEFORM_FRAMES)..last], &path) {
+            match self.record(kind, &self.frames[..last], &path) {
                 Ok(()) => run.waveform = Some(path.display().to_string()),
                 // The difference counts; without a waveform it is still one.
                 Err(error) => run.waveform_error = Some(format!("{error:#}")),
@@ -236,8 +237,13 @@ impl Job<'_> {
         let mut engine = self.start(kind, true)?;
         let _spinner = progress::spinner("recording a waveform");
         engine.load(self.image)?;
+        // The card remembers flows, so all frames run; the last of them are recorded.
+        let (before, shown) = frames.split_at(frames.len().saturating_sub(WAVEFORM_FRAMES));
+        for batch in before.chunks(BATCH) {
+            engine.process(batch)?;
+        }
         engine.record_waveform(path)?;
-        engine.process(frames)?;
+        engine.process(shown)?;
         Ok(())
     }
 }

@@ -31,7 +31,9 @@ fn all_engines_agree_on_the_built_in_capture() {
     let folder = Folder::new();
     let ran = folder.run(&["verify", "--frames", "1-100", "--bus", "both"]).ended(0);
     let ran = ran.says("bus of 32 bytes").says("bus of 64 bytes").says("clocks/frame");
-    assert!(ran.stdout.ends_with("software, rtl, verilog agree on 100 frames: bytes, verdicts, counters\n"));
+    assert!(
+        ran.stdout.ends_with("software, rtl, verilog agree on 100 frames: bytes, verdicts, counters, flow table\n")
+    );
     assert_eq!(ran.stderr, "", "no progress when nobody looks");
     assert!(folder.files().is_empty());
 }

@@ -1,7 +1,7 @@
 //! Contest of a way with the others for being the victim: a row of the matrix of comparisons.
 //!
-//! Comparing all with all takes one clock, where finding the greatest of eight would take many; and what operations ahead overwrite
-//! drops out of the contest by a mask.
+//! Comparing all with all takes one clock, where finding the greatest of eight would take many; and what operations
+//! ahead overwrite drops out of the contest by a mask.
 
 use rust_hdl::prelude::*;
 

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 use super::{CAPTURE, CONFIG};
 use crate::args::{FrameRange, VerifyArgs};
-use crate::command::replay::{Verdicts, histogram};
+use crate::command::replay::{Counts, histogram};
 use crate::output::{Columns, Console, counted, shell_word, thousands};
 
 /// What a person or a script is told.
@@ -39,7 +39,8 @@ pub(super) struct RunReport {
     pub(super) frames: u64,
     pub(super) engines: Vec<EngineReport>,
     pub(super) skipped: Vec<Skipped>,
-    pub(super) verdicts: Verdicts,
+    pub(super) verdicts: Counts,
+    pub(super) flows: Counts,
     #[serde(serialize_with = "difference")]
     pub(super) difference: Option<Difference>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,7 +149,7 @@ impl<'a> Report<'a> {
         }
         let engines: Vec<&str> = run.engines.iter().map(|engine| engine.name.as_str()).collect();
         let frames = counted(run.frames, "frame");
-        writeln!(console, "{} agree on {frames}: bytes, verdicts, counters", engines.join(", "))?;
+        writeln!(console, "{} agree on {frames}: bytes, verdicts, counters, flow table", engines.join(", "))?;
         Ok(())
     }
 }
