@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the simulators, Yosys for the synthesis step, and tcpdump for the captures' check, where they are missing.
+# Installs the simulators, Yosys for synthesis and proof, CaDiCaL for the proof, and tcpdump for the captures' check,
+# where they are missing.
 # Never fails: without them the tests say what they skip.
 set -u
 
@@ -7,6 +8,7 @@ missing=""
 command -v verilator >/dev/null 2>&1 || missing="$missing verilator"
 command -v iverilog >/dev/null 2>&1 || missing="$missing iverilog"
 command -v yosys >/dev/null 2>&1 || missing="$missing yosys"
+command -v cadical >/dev/null 2>&1 || missing="$missing cadical"
 command -v tcpdump >/dev/null 2>&1 || missing="$missing tcpdump"
 # Verilator makes C++ that it compiles with make.
 command -v g++ >/dev/null 2>&1 || missing="$missing g++"

@@ -3,8 +3,10 @@
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+mod proof;
 mod synthesis;
 mod tidy;
+mod tools;
 
 /// A named step: a command line, or a check of this program's own.
 enum Step {
@@ -42,6 +44,7 @@ const STEPS: &[Step] = &[
     Step::Run("rtl-lint", &["cargo", "run", "--locked", "--quiet", "--bin", "maglane", "--", "rtl", "lint"]),
     Step::Check("captures", captures),
     Step::Check("synthesis", synthesis::gate),
+    Step::Check("proof", proof::prove),
     Step::Run("tests", &["cargo", "test", "--locked", "--workspace", "--features", "maglane-sw/fault"]),
     Step::Run("docs", &["cargo", "doc", "--locked", "--no-deps", "--workspace"]),
     Step::Run("verify", &["cargo", "run", "--locked", "--quiet", "--bin", "maglane", "--", "verify"]),

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use crate::tools;
+
 /// Most levels of logic between registers in the blocks that decide about flows: the project's own limit.
 ///
 /// NetFPGA-SUME runs at 200 MHz, which are 5 ns. About 0.6 ns go to the registers and 0.6 ns to a level with its wire,
@@ -75,7 +77,7 @@ pub(crate) fn table() -> Result<(), String> {
 }
 
 fn blocks(wanted: fn(&Block) -> bool) -> Result<(), String> {
-    let Some(version) = version_of("yosys", "-V")? else { return Ok(()) };
+    let Some(version) = tools::version("yosys", "-V")? else { return Ok(()) };
     let measured = version.starts_with(&format!("{YOSYS_MEASURED} "));
     println!("{version}, synth_xilinx -family xc7, lab");
     if !measured {
@@ -130,7 +132,7 @@ struct Size {
 }
 
 fn xilinx(verilog: &Path, block: &str) -> Result<Size, String> {
-    let stem = directory()?.join(block.replace('$', "."));
+    let stem = tools::directory("synthesis")?.join(block.replace('$', "."));
     let (levels_file, counts_file) = (stem.with_extension("levels"), stem.with_extension("counts"));
     let mut script = format!(
         "read_verilog {}; synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top maglane_core${block}; \
@@ -154,13 +156,13 @@ fn xilinx(verilog: &Path, block: &str) -> Result<Size, String> {
     for (kind, _) in KINDS {
         script += &format!("; tee -q -a {} select -count t:{kind}", counts_file.display());
     }
-    yosys(&script)?;
-    let levels = read(&levels_file)?;
+    tools::yosys(&script)?;
+    let levels = tools::read(&levels_file)?;
     let levels = levels
         .split_once("length=")
         .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok())
         .ok_or_else(|| format!("{}: no length", levels_file.display()))?;
-    let counts = read(&counts_file)?;
+    let counts = tools::read(&counts_file)?;
     let counts: Vec<u32> = counts
         .lines()
         .filter_map(|line| line.strip_suffix(" objects.")?.trim().parse().ok())
@@ -182,8 +184,8 @@ fn xilinx(verilog: &Path, block: &str) -> Result<Size, String> {
 
 /// Places and routes for an ECP5, and tells the clock and the path that limits it.
 pub(crate) fn timing() -> Result<(), String> {
-    let Some(yosys) = version_of("yosys", "-V")? else { return Ok(()) };
-    let Some(nextpnr) = version_of(NEXTPNR, "--version")? else { return Ok(()) };
+    let Some(yosys) = tools::version("yosys", "-V")? else { return Ok(()) };
+    let Some(nextpnr) = tools::version(NEXTPNR, "--version")? else { return Ok(()) };
     println!("{yosys}, synth_ecp5; {nextpnr} {}", NEXTPNR_ARGUMENTS.join(" "));
     let mut findings = Vec::new();
     for routed in ROUTED {
@@ -219,9 +221,9 @@ struct Timing {
 
 fn ecp5(routed: &Routed) -> Result<Timing, String> {
     let verilog = emit(routed.profile)?;
-    let stem = directory()?.join(format!("{}.{}", routed.profile, routed.module.replace('$', ".")));
+    let stem = tools::directory("synthesis")?.join(format!("{}.{}", routed.profile, routed.module.replace('$', ".")));
     let (netlist, log) = (stem.with_extension("json"), stem.with_extension("log"));
-    yosys(&format!(
+    tools::yosys(&format!(
         "read_verilog {}; synth_ecp5 -top {} -json {}",
         verilog.display(),
         routed.module,
@@ -239,7 +241,7 @@ fn ecp5(routed: &Routed) -> Result<Timing, String> {
     if !output.status.success() {
         return Err(format!("{NEXTPNR}: {}", String::from_utf8_lossy(&output.stderr)));
     }
-    let text = read(&log)?;
+    let text = tools::read(&log)?;
     timing_of(&text).ok_or_else(|| format!("{}: no report of the clock's timing", log.display()))
 }
 
@@ -265,7 +267,7 @@ fn timing_of(log: &str) -> Option<Timing> {
 
 /// Emits a build and says where.
 fn emit(profile: &str) -> Result<PathBuf, String> {
-    let directory = directory()?;
+    let directory = tools::directory("synthesis")?;
     let out = directory.to_str().ok_or("the target directory's name is not UTF-8")?;
     crate::run(&[
         "cargo",
@@ -283,39 +285,4 @@ fn emit(profile: &str) -> Result<PathBuf, String> {
         out,
     ])?;
     Ok(directory.join(format!("maglane_core_{profile}.v")))
-}
-
-/// Where Verilog, netlists and logs go; they stay for a closer look.
-fn directory() -> Result<PathBuf, String> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let directory = target.join("synthesis");
-    std::fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    Ok(directory)
-}
-
-fn yosys(script: &str) -> Result<(), String> {
-    let output =
-        Command::new("yosys").args(["-q", "-p", script]).output().map_err(|error| format!("yosys: {error}"))?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(format!("yosys: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
-    }
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// What a tool says of its version; `None` when it is missing and may be.
-fn version_of(tool: &str, argument: &str) -> Result<Option<String>, String> {
-    let Ok(output) = Command::new(tool).arg(argument).output() else {
-        if std::env::var_os("MAGLANE_NO_SKIP").is_some() {
-            return Err(format!("nothing may be skipped here: {tool} is not installed"));
-        }
-        println!("skipped: {tool} is not installed");
-        return Ok(None);
-    };
-    let text = String::from_utf8_lossy(if output.stdout.is_empty() { &output.stderr } else { &output.stdout });
-    Ok(Some(text.lines().last().unwrap_or_default().to_owned()))
 }
