@@ -9,11 +9,14 @@
 // The Verilog is the committed one, with all its sets, tags and backends. Only memories are replaced:
 // - those of the entries by the word of the set that is looked at; other sets read as anything;
 // - the backends' attributes by a fixed table in which a service has several backends, of which some take frames.
-//   That memory is written in all ways together, and while no frame is inside: tables are loaded when nothing is served.
+//   Tables are loaded while no frame is inside.
 //
 // Lines with this sign, #, are repeated for the ways 0 to 7, with the number in its place.
 
-`define ATTRIBUTES(backend) ((((17'd0 | (backend)) & 17'd1) << 16) | ((17'd0 | (backend)) >> 2))
+// Whether a backend takes frames hangs on two bits of its id, its service on the others, up to the highest bit.
+`define NUMBER(backend) (16'd0 | ((backend) >> 2))
+`define ATTRIBUTES(backend) \
+  {(((backend) ^ ((backend) >> 1)) & 1'd1) != 0, `NUMBER(backend) ^ (`NUMBER(backend) << 10)}
 
 module tags_of_proof (
     input clock, input [`F-1:0] raddr, output reg [`T-1:0] rdata, input [`F-1:0] waddr, input [`T-1:0] wdata, input we
@@ -51,17 +54,28 @@ module check (input clock);
   always @(posedge clock) if (now != 2) now <= now + 1;
   wire reset = now != 2;
 
-  // What is the same in all clocks: the set that is looked at, any one, and the timeouts, any up to 62, which is the
-  // greatest that the control block takes.
+  // The set that is looked at, any one, the same in all clocks.
   (* anyseq *) wire [`F-1:0] watched_any;
-  (* anyseq *) wire [17:0] timeouts_any;
   reg [`F-1:0] watched;
+  always @(posedge clock) if (now == 0) watched <= watched_any;
+
+  // Timeouts, any up to 62, which is the greatest that the control block takes. They may change while the sweeper rests and
+  // no frame is inside; then none enters before the tick has moved or been set (spec/src/window.rs).
+  (* anyseq *) wire change_any;
+  (* anyseq *) wire [17:0] timeouts_any;
   reg [5:0] timeout_new, timeout_established, timeout_closing;
-  always @(posedge clock) if (now == 0) begin
-    watched <= watched_any;
-    timeout_new <= timeouts_any[5:0] == 63 ? 6'd62 : timeouts_any[5:0];
-    timeout_established <= timeouts_any[11:6] == 63 ? 6'd62 : timeouts_any[11:6];
-    timeout_closing <= timeouts_any[17:12] == 63 ? 6'd62 : timeouts_any[17:12];
+  reg [17:0] timeouts_before;
+  reg changed;
+  wire [17:0] timeouts = {timeout_closing, timeout_established, timeout_new};
+  wire change = change_any && rests && stage_valid == 0 && !s_valid && !set && !(step != 0 && idle);
+  always @(posedge clock) begin
+    timeouts_before <= timeouts;
+    changed <= !reset && (change || (changed && !steps && !(rests && set)));
+    if (now == 0 || change) begin
+      timeout_new <= timeouts_any[5:0] == 63 ? 6'd62 : timeouts_any[5:0];
+      timeout_established <= timeouts_any[11:6] == 63 ? 6'd62 : timeouts_any[11:6];
+      timeout_closing <= timeouts_any[17:12] == 63 ? 6'd62 : timeouts_any[17:12];
+    end
   end
 
   // Any frames, but not in two clocks in a row: the select stage takes none in the clock after another. None before
@@ -71,6 +85,9 @@ module check (input clock);
   (* anyseq *) wire [`T-1:0] s_tag;
   (* anyseq *) wire [18:0] s_operation;
   (* anyseq *) wire [2:0] read_way;
+  (* anyseq *) wire attributes_we;
+  (* anyseq *) wire [`B-1:0] attributes_waddr;
+  (* anyseq *) wire [16:0] attributes_wdata;
   (* anyseq *) wire pick_nobody;
   (* anyseq *) wire [15:0] pick_backend;
   (* anyseq *) wire [16:0] pick_anything;
@@ -79,7 +96,7 @@ module check (input clock);
   wire m_valid, stepped, rests, ready;
   wire [18:0] m_decision;
   wire [5:0] tick;
-  wire s_valid = s_any && !stage_valid[1] && ready && !(step != 0 && idle && !stepped);
+  wire s_valid = s_any && !stage_valid[1] && ready && !changed && !(step != 0 && idle && !stepped);
 
   // Any steps of the tick: held until done; from `idle` on no frame is inside and none comes before the step is done.
   (* anyseq *) wire [6:0] step_any;
@@ -90,7 +107,7 @@ module check (input clock);
   wire idle = (idle_any || idle_held) && stage_valid == 0;
   always @(posedge clock) begin
     step_held <= reset || stepped ? 7'd0 : step;
-    idle_held <= !reset && step != 0 && idle && !stepped;
+    idle_held <= !reset && step != 0 && idle && !stepped && !(rests && set);
   end
   // The host sets the tick while no frame is inside; it is not a step, so ages change with it as they will.
   (* anyseq *) wire set_any;
@@ -101,10 +118,10 @@ module check (input clock);
       .clock(clock), .reset(reset),
       .s_valid(s_valid), .s_set(s_set), .s_tag(s_tag), .s_operation(s_operation), .pick(pick),
       .m_valid(m_valid), .m_decision(m_decision),
-      .timeouts({timeout_closing, timeout_established, timeout_new}),
+      .timeouts(timeouts),
       .set_tick(set), .set_tick_value(set_value), .step(step), .idle(idle), .stepped(stepped), .tick(tick),
       .rests(rests), .ready(ready),
-      .attributes_we(1'b0), .attributes_waddr({`B{1'b0}}), .attributes_wdata(17'b0),
+      .attributes_we(attributes_we), .attributes_waddr(attributes_waddr), .attributes_wdata(attributes_wdata),
       .read_set(read_set), .read_way(read_way)
   );
 
@@ -125,24 +142,42 @@ module check (input clock);
 `endif
 
   // ---- What the gateware holds, by the clock in which an operation is.
-  (* hierconn *) wire [6:0] \dut.valid_reg$q ;
-  (* hierconn *) wire [6:0] \dut.sweep_reg$q ;
-  wire [7:1] stage_valid = \dut.valid_reg$q ;
-  wire [7:1] stage_sweep = \dut.sweep_reg$q ;
+  // Operations, by the clock in which they are: kept here from what enters, and the same in the gateware.
+  (* hierconn *) wire \dut.sweeper$sweep ;
+  (* hierconn *) wire [`F-1:0] \dut.sweeper$sweep_set ;
+  reg [7:1] stage_valid, stage_sweep;
+  reg [7*`F-1:0] sets;
+  reg [7*`T-1:0] op_tags;
+  reg [7*19-1:0] operations;
+  always @(posedge clock) begin
+    stage_valid <= reset ? 0 : {stage_valid[6:1], s_valid};
+    stage_sweep <= reset ? 0 : {stage_sweep[6:1], \dut.sweeper$sweep };
+    sets <= {sets, s_valid ? s_set : \dut.sweeper$sweep ? \dut.sweeper$sweep_set : read_set};
+    op_tags <= {op_tags, s_tag};
+    operations <= {operations, s_operation};
+  end
+  (* hierconn *) wire [6:0] \dut.valid_reg$q , \dut.sweep_reg$q ;
   (* hierconn *) wire [`F-1:0] \dut.set_reg$0$q , \dut.set_reg$1$q , \dut.set_reg$2$q , \dut.set_reg$3$q ;
   (* hierconn *) wire [`F-1:0] \dut.set_reg$4$q , \dut.set_reg$5$q , \dut.set_reg$6$q ;
-  wire [7*`F-1:0] sets = {\dut.set_reg$6$q , \dut.set_reg$5$q , \dut.set_reg$4$q , \dut.set_reg$3$q ,
-                          \dut.set_reg$2$q , \dut.set_reg$1$q , \dut.set_reg$0$q };
   (* hierconn *) wire [`T-1:0] \dut.tag_reg$0$q , \dut.tag_reg$1$q , \dut.tag_reg$2$q , \dut.tag_reg$3$q ;
   (* hierconn *) wire [`T-1:0] \dut.tag_reg$4$q , \dut.tag_reg$5$q , \dut.tag_reg$6$q ;
-  wire [7*`T-1:0] op_tags = {\dut.tag_reg$6$q , \dut.tag_reg$5$q , \dut.tag_reg$4$q , \dut.tag_reg$3$q ,
-                             \dut.tag_reg$2$q , \dut.tag_reg$1$q , \dut.tag_reg$0$q };
   (* hierconn *) wire [18:0] \dut.operation_reg$0$q , \dut.operation_reg$1$q , \dut.operation_reg$2$q ;
   (* hierconn *) wire [18:0] \dut.operation_reg$3$q , \dut.operation_reg$4$q , \dut.operation_reg$5$q ;
   (* hierconn *) wire [18:0] \dut.operation_reg$6$q ;
-  wire [7*19-1:0] operations = {\dut.operation_reg$6$q , \dut.operation_reg$5$q , \dut.operation_reg$4$q ,
-                                \dut.operation_reg$3$q , \dut.operation_reg$2$q , \dut.operation_reg$1$q ,
-                                \dut.operation_reg$0$q };
+  always @(*) begin
+    if (now == 1) assert (stage_valid == 0 && stage_sweep == 0);
+    if (now == 1 || now == 2) assert (stage_valid == \dut.valid_reg$q && stage_sweep == \dut.sweep_reg$q );
+    if (now == 2) begin
+      assert (m_valid == stage_valid[7]);
+      assert (sets == {\dut.set_reg$6$q , \dut.set_reg$5$q , \dut.set_reg$4$q , \dut.set_reg$3$q , \dut.set_reg$2$q ,
+                       \dut.set_reg$1$q , \dut.set_reg$0$q });
+      assert (op_tags == {\dut.tag_reg$6$q , \dut.tag_reg$5$q , \dut.tag_reg$4$q , \dut.tag_reg$3$q , \dut.tag_reg$2$q ,
+                          \dut.tag_reg$1$q , \dut.tag_reg$0$q });
+      assert (operations == {\dut.operation_reg$6$q , \dut.operation_reg$5$q , \dut.operation_reg$4$q ,
+                             \dut.operation_reg$3$q , \dut.operation_reg$2$q , \dut.operation_reg$1$q ,
+                             \dut.operation_reg$0$q });
+    end
+  end
   (* hierconn *) wire [3:0] \dut.meet$0$meeting , \dut.meet$1$meeting , \dut.meet$2$meeting , \dut.meet$3$meeting ;
   (* hierconn *) wire [3:0] \dut.meet$4$meeting , \dut.meet_late$meeting ;
   wire [5*4-1:0] meetings = {\dut.meet$4$meeting , \dut.meet$3$meeting , \dut.meet$2$meeting , \dut.meet$1$meeting ,
@@ -192,6 +227,11 @@ module check (input clock);
   assign rests_1[24*# +: 24] = \dut.way$#.rests$rdata ;
   assign tags_2[`T*# +: `T] = \dut.way$#.tag_reg$q ;
   assign rests_2[24*# +: 24] = \dut.way$#.rest_reg$q ;
+  (* hierconn *) wire \dut.way$#.attributes$we ;
+  (* hierconn *) wire [`B-1:0] \dut.way$#.attributes$waddr ;
+  (* hierconn *) wire [16:0] \dut.way$#.attributes$wdata ;
+  wire [17+`B:0] attributes_port_# = {\dut.way$#.attributes$we , \dut.way$#.attributes$waddr , \dut.way$#.attributes$wdata };
+  always @(*) if (now == 2) assert (attributes_port_# == {attributes_we, attributes_waddr, attributes_wdata});
   (* hierconn *) wire \dut.way$#.equal_reg$0$q , \dut.way$#.equal_reg$1$q ;
   (* hierconn *) wire [1:0] \dut.way$#.state_reg$0$q , \dut.way$#.state_reg$1$q ;
   (* hierconn *) wire [5:0] \dut.way$#.age_reg$0$q , \dut.way$#.age_reg$1$q ;
@@ -384,8 +424,8 @@ module check (input clock);
   always @(*) begin
     if (now == 0) ;
     else if (now == 1) begin
-      assert (timeout_new != 63 && timeout_established != 63 && timeout_closing != 63);
-      assert (stage_valid == 0 && stage_sweep == 0 && !valid_8 && !sweep_8 && !written_valid
+      assert (!changed && timeout_new != 63 && timeout_established != 63 && timeout_closing != 63);
+      assert (!valid_8 && !sweep_8 && !written_valid
           && !\dut.late_reg$q [0] && \dut.write_reg$q == 0 && step_held == 0 && !idle_held);
       assert (stride == 64 && issuing && pause == 2 && pointer == 0 && !rests && !ready && !stepped && tick == 0);
     end else begin
@@ -396,7 +436,7 @@ module check (input clock);
       assert (tick == (stepped ? tick_before + step_before[5:0] : sets_before ? set_before : tick_before));
       assert (!stepped || (step == step_before && step != 0 && rests == (step != 1) && ready));
       // The sweeper.
-      assert (limits == {limit(timeout_closing), limit(timeout_established), limit(timeout_new)});
+      assert (limits == {limit(timeouts_before[17:12]), limit(timeouts_before[11:6]), limit(timeouts_before[5:0])});
       assert (stride == stride_before || (issuing ? pause == 2 && stride_before == 0 : rests && stride == 0));
       assert (ready ? stride == 0 || (stride == step && stride != 1 && idle_held && !stepped) : stride == 64);
       assert (!rests || (ready && stride == 0 && !issuing && stage_sweep == 0));
@@ -406,7 +446,9 @@ module check (input clock);
         for (i = 1; i <= 7; i = i + 1) assert (!stage_sweep[i] || i >= 13 - pause);
       end
       assert (stage_valid == 0 || (ready && stride == 0 && stride_before == 0));
-      assert (!idle_held || (stage_valid == 0));
+      assert (!idle_held || stage_valid == 0);
+      assert (!changed || (stage_valid == 0 && ready && (rests || stride != 0)));
+      assert (timeouts == timeouts_before || (rests && changed));
       assert (\dut.behind_reg$q == (sets[`F*6 +: `F] == sets[`F*5 +: `F]));
       // Clock 7: the decision, and what is written.
       if (stage_valid[7] && sets[`F*6 +: `F] == watched) begin
@@ -466,8 +508,10 @@ module check (input clock);
           assert (!\dut.late_reg$q [1] || attributes == {1'b1, service_8});
           assert (\dut.late_reg$q [1] || attributes == pick_8[33:17]);
         end
-        // The model has nothing but live entries; when the sweeper has been here, so has the memory.
-        assert ({model_tag, model_rest} == 0 || (ready && outlives(model_state, model_age, 7'd0)));
+        // The model has nothing but live entries, or such that were live before the timeouts changed; when the sweeper
+        // has been here, so has the memory.
+        assert ({model_tag, model_rest} == 0 || (ready && outlives(model_state, model_age, 7'd0))
+            || (changed && model_age != 63));
         if (!writing && landed)
           assert ({memory_tags[`T*w +: `T], memory_rests[24*w +: 24]} == (rests || live[w] ? {model_tag, model_rest} : 0));
         // The sweeper clears what is not live, all of it and nothing else.

@@ -312,8 +312,9 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
 
     fn update(&mut self, image: &TableImage) -> Result<(), EngineError> {
         let words = self.tables.update(NAME, image)?;
-        self.write_words(&words);
+        // Longer timeouts would revive what a round under way has not yet cleared.
         self.wait_swept()?;
+        self.write_words(&words);
         let tick = tables::tick(self.status());
         self.write(window::CONTROL << window::REGION_SHIFT | window::CONTROL_TICK, tick.into());
         self.wait_swept()

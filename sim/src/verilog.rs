@@ -169,8 +169,9 @@ impl Engine for Verilog {
 
     fn update(&mut self, image: &TableImage) -> Result<(), EngineError> {
         let words = self.tables.update(NAME, image)?;
-        self.write_words(&words)?;
+        // Longer timeouts would revive what a round under way has not yet cleared.
         let tick = tables::tick(self.wait_swept()?);
+        self.write_words(&words)?;
         self.set_tick(tick)?;
         self.wait_swept()?;
         Ok(())

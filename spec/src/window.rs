@@ -20,8 +20,11 @@ pub const BACKEND: u32 = 4;
 
 /// Control word 0. Bit 0 set: the pipeline serves. Clear, as after reset: bypass.
 pub const CONTROL_MODE: u32 = 0;
-/// Control word 1: sets the tick (modulo 64) and starts a round of the sweeper. To be written while no frame is inside
-/// and the sweeper rests.
+/// Control word 1: sets the tick (modulo 64) and starts a round of the sweeper. To be written while no frame is inside,
+/// the sweeper rests and the prescaler is stopped ([`CONTROL_CLOCKS_PER_MS`] 0); otherwise it may be lost.
+///
+/// Timeouts (in [`DATAPATH`]) may change under the same conditions only; then the tick is set, to what it is, before a
+/// frame comes. Else longer ones would revive what the round under way has not yet cleared.
 pub const CONTROL_TICK: u32 = 1;
 /// Control word 2: clocks per millisecond, so that the card advances the tick. 0, as after reset: the tick advances
 /// only as the frames' sidebands say.

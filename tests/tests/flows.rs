@@ -294,3 +294,23 @@ fn forged_rst_and_fin_move_no_active_flow() {
         panic!("{difference}");
     }
 }
+
+#[test]
+fn timeouts_raised_behind_a_tick_revive_nobody() {
+    let kinds = [Kind::Rtl, Kind::Verilog];
+    let timeout =
+        |ticks: u64| bench::tables(&config(0).replace("timeout_new = 3\n", &format!("timeout_new = {ticks}\n")));
+    let mut lockstep = Lockstep::new(bench::lineup(&kinds, Profile::Lab64, Stimulus::SMOOTH), &timeout(3)).unwrap();
+    let flows: Vec<Vec<u8>> = (0..256).map(|number| Transport::to(TARGETS[0]).from(number).frame(SYN)).collect();
+    let inserted = |outcomes: &[Outcome]| outcomes.iter().filter(|o| o.flow == FlowOutcome::Inserted).count();
+    assert!(inserted(&send(&mut lockstep, 0, &flows)) > 250);
+    // Tick by tick to the one in which all are too old; the sweeper is only beginning when the last frame is through.
+    for tick in 1..=4 {
+        send(&mut lockstep, tick * 1_000_000, &[Transport::to(TARGETS[0]).from(1 << 50).frame(ACK)]);
+    }
+    lockstep.update(&timeout(40)).unwrap();
+    assert!(inserted(&send(&mut lockstep, 4_000_000, &flows)) > 250);
+    if let Err(difference) = lockstep.remembered().unwrap() {
+        panic!("{difference}");
+    }
+}

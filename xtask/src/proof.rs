@@ -28,6 +28,8 @@ const PREFIX: &str = "maglane_core$select$";
 /// Memories that the checker replaces, behind the first way, which all others are instances of.
 const MEMORIES: [&str; 3] = ["tags", "rests", "attributes"];
 const WAYS: u8 = 8;
+/// The checker's `now` behind reset.
+const RUNNING: usize = 2;
 
 /// Text of modules by name.
 type Modules = BTreeMap<String, String>;
@@ -77,7 +79,8 @@ fn see_bugs(mut modules: Modules) -> Result<(), String> {
     let step = circuit.step();
     let lines = parallel(BUGS, |index, bug| {
         let number = index + 1;
-        let units = circuit.hold(&step, "planted", number)?;
+        let mut units = circuit.hold(&step, "planted", number)?;
+        units.extend(circuit.hold(&step, "now", RUNNING)?);
         let model = solve(&format!("planted.{number}"), &step, &units, &[])?;
         let model = model.ok_or_else(|| format!("the proof does not see bug {number}: {}", bug.what))?;
         let broken = step.broken(&model);
@@ -180,7 +183,7 @@ fn circuit(name: &str, modules: &Modules, planted: bool) -> Result<(Circuit, Vec
     let _ = write!(
         script,
         "hierarchy -top check; proc; flatten; setattr -unset init w:dut.*; check -assert; opt -keepdc; async2sync; \
-         dffunmap; opt_clean; setundef -undriven -anyseq; chformal -early; opt_clean; techmap; opt -fast; simplemap; \
+         dffunmap; opt_clean; setundef -undriven -anyseq; opt_clean; techmap; opt -fast; simplemap; \
          dffunmap; setundef -zero; simplemap; aigmap; opt_clean; write_rtlil {}; write_aiger -ascii -map {} {}",
         path("il").display(),
         path("map").display(),

@@ -16,10 +16,12 @@ pub(crate) fn version(tool: &str, argument: &str) -> Result<Option<String>, Stri
     Ok(Some(text.lines().last().unwrap_or_default().to_owned()))
 }
 
-/// Runs a script of Yosys.
+/// Runs a script of Yosys. A name for a signal of another width is an error.
 pub(crate) fn yosys(script: &str) -> Result<(), String> {
-    let output =
-        Command::new("yosys").args(["-q", "-p", script]).output().map_err(|error| format!("yosys: {error}"))?;
+    let output = Command::new("yosys")
+        .args(["-q", "-e", "Widening", "-p", script])
+        .output()
+        .map_err(|error| format!("yosys: {error}"))?;
     if output.status.success() {
         Ok(())
     } else {

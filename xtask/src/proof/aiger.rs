@@ -1,6 +1,6 @@
 //! A circuit as AND gates (ASCII AIGER 1.9, <https://fmv.jku.at/aiger/>), and two clocks of it as a formula in CNF.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 /// A circuit as Yosys writes it: literal 2v is variable v, 2v + 1 its negation; 0 is false.
@@ -63,6 +63,17 @@ impl Circuit {
                 <[usize; 3]>::try_from(words.as_slice()).map_err(|_| "AIGER: a gate without two inputs".into())
             })
             .collect::<Result<_, String>>()?;
+        let gates: Vec<[usize; 3]> = gates;
+        let inputs: Vec<usize> = inputs;
+        let registers: Vec<(usize, usize)> = registers;
+        let mut defined: BTreeSet<usize> =
+            inputs.iter().chain(registers.iter().map(|(register, _)| register)).copied().collect();
+        defined.insert(0);
+        for [gate, a, b] in &gates {
+            if !defined.contains(&(a & !1)) || !defined.contains(&(b & !1)) || !defined.insert(*gate) {
+                return Err(format!("AIGER: gate {gate} comes before its inputs, or twice"));
+            }
+        }
         let mut circuit = Self { variables, inputs, registers, violations, gates, names: BTreeMap::new() };
         for line in map.lines() {
             let words: Vec<&str> = line.split_ascii_whitespace().collect();

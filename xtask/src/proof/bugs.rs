@@ -14,6 +14,25 @@ pub(super) struct Bug {
 /// By number, from 1.
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        what: "no frame is taken",
+        module: "",
+        place: ("valid_reg$d = (valid_reg$q << 32'h1) | ((", "s_valid", ") & 7'h7f);"),
+        wrong: "1'b0",
+    },
+    Bug {
+        what: "flags of TCP are not seen",
+        module: "",
+        place: ("entering = ", "s_operation", ";"),
+        wrong: "s_operation & 19'hffff",
+    },
+    Bug { what: "sets share one in two", module: "", place: ("enter_set = ", "s_set", ";"), wrong: "s_set & ~1" },
+    Bug {
+        what: "half of the backends have the attributes of the other half",
+        module: "$way$0",
+        place: ("attributes$raddr = ", "rest_reg$q[(32'h8)+:(12)]", ";"),
+        wrong: "rest_reg$q[(32'h8)+:(12)] & ~2",
+    },
+    Bug {
         what: "the entry written while the set is read is missed",
         module: "",
         place: ("if (", "late_reg$q[(64'h0)+:(1)]", ") begin"),
