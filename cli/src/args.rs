@@ -58,9 +58,9 @@ pub(crate) enum Command {
 
 /// Replay captures through several engines in lockstep and prove that they agree
 ///
-/// Every frame goes through every engine; the bytes that leave, the verdict, the decisions on the way and at the end
-/// all counters are compared. The first difference is printed with the stage that made it, the command that replays
-/// it, and a waveform of the simulated card.
+/// Every frame goes through every engine; the bytes that leave, the verdict, the decisions on the way and, at the
+/// end, all counters and the flow table are compared. The first difference is printed with the stage that made it,
+/// the command that replays it, and a waveform of the simulated card.
 #[cfg(feature = "lab")]
 #[derive(Debug, Args)]
 #[command(after_help = "\
