@@ -83,7 +83,7 @@ module check (input clock);
   (* anyseq *) wire s_any;
   (* anyseq *) wire [`F-1:0] s_set, read_set;
   (* anyseq *) wire [`T-1:0] s_tag;
-  (* anyseq *) wire [18:0] s_operation;
+  (* anyseq *) wire [19:0] s_operation;
   (* anyseq *) wire [2:0] read_way;
   (* anyseq *) wire attributes_we;
   (* anyseq *) wire [`B-1:0] attributes_waddr;
@@ -148,7 +148,7 @@ module check (input clock);
   reg [7:1] stage_valid, stage_sweep;
   reg [7*`F-1:0] sets;
   reg [7*`T-1:0] op_tags;
-  reg [7*19-1:0] operations;
+  reg [7*20-1:0] operations;
   always @(posedge clock) begin
     stage_valid <= reset ? 0 : {stage_valid[6:1], s_valid};
     stage_sweep <= reset ? 0 : {stage_sweep[6:1], \dut.sweeper$sweep };
@@ -161,9 +161,9 @@ module check (input clock);
   (* hierconn *) wire [`F-1:0] \dut.set_reg$4$q , \dut.set_reg$5$q , \dut.set_reg$6$q ;
   (* hierconn *) wire [`T-1:0] \dut.tag_reg$0$q , \dut.tag_reg$1$q , \dut.tag_reg$2$q , \dut.tag_reg$3$q ;
   (* hierconn *) wire [`T-1:0] \dut.tag_reg$4$q , \dut.tag_reg$5$q , \dut.tag_reg$6$q ;
-  (* hierconn *) wire [18:0] \dut.operation_reg$0$q , \dut.operation_reg$1$q , \dut.operation_reg$2$q ;
-  (* hierconn *) wire [18:0] \dut.operation_reg$3$q , \dut.operation_reg$4$q , \dut.operation_reg$5$q ;
-  (* hierconn *) wire [18:0] \dut.operation_reg$6$q ;
+  (* hierconn *) wire [19:0] \dut.operation_reg$0$q , \dut.operation_reg$1$q , \dut.operation_reg$2$q ;
+  (* hierconn *) wire [19:0] \dut.operation_reg$3$q , \dut.operation_reg$4$q , \dut.operation_reg$5$q ;
+  (* hierconn *) wire [19:0] \dut.operation_reg$6$q ;
   always @(*) begin
     if (now == 1) assert (stage_valid == 0 && stage_sweep == 0);
     if (now == 1 || now == 2) assert (stage_valid == \dut.valid_reg$q && stage_sweep == \dut.sweep_reg$q );
@@ -295,10 +295,11 @@ module check (input clock);
   endfunction
 
   wire [`T-1:0] tag = op_tags[`T*5 +: `T];
-  wire [15:0] service = operations[19*5 +: 16];
-  wire syn = operations[19*5 + 16];
-  wire fin = operations[19*5 + 17];
-  wire rst = operations[19*5 + 18];
+  wire [15:0] service = operations[20*5 +: 16];
+  wire syn = operations[20*5 + 16];
+  wire fin = operations[20*5 + 17];
+  wire rst = operations[20*5 + 18];
+  wire peek = operations[20*5 + 19];
   wire [7:0] of_tag, best;
   wire [7:0] candidate = of_tag & -of_tag;
   wire [7:0] new_now;
@@ -348,11 +349,11 @@ module check (input clock);
     writes = 0;
     if (hit) begin
       outcome = 1;
-      writes = 1;
+      writes = !peek;
       backend = found[23:8];
       state = rst ? found[1:0] : fin ? 2'd3 : found[1:0] == 1 && !syn ? 2'd2 : found[1:0];
     end else if (pick_nobody) outcome = 5;
-    else if (fin || rst) outcome = 3;
+    else if (fin || rst || peek) outcome = 3;
     else if (room != 0) begin
       outcome = 2;
       writes = 1;
@@ -390,7 +391,7 @@ module check (input clock);
     sweep_8 <= stage_sweep[7] & ~reset;
     set_8 <= sets[`F*6 +: `F];
     tag_8 <= op_tags[`T*6 +: `T];
-    service_8 <= operations[19*6 +: 16];
+    service_8 <= operations[20*6 +: 16];
     pick_8 <= \dut.late_pick_reg$q ;
   end
 
@@ -470,8 +471,8 @@ module check (input clock);
     for (k = 1; k <= 5; k = k + 1) begin : meeting
       always @(*) if (now == 2)
         assert (meetings[4*(k-1) +: 4] == {
-            operations[19*(k-1) +: 16] == \dut.late_pick_reg$q [32:17] && \dut.late_pick_reg$q [33],
-            operations[19*(k-1) +: 16] == operations[19*6 +: 16],
+            operations[20*(k-1) +: 16] == \dut.late_pick_reg$q [32:17] && \dut.late_pick_reg$q [33],
+            operations[20*(k-1) +: 16] == operations[20*6 +: 16],
             op_tags[`T*(k-1) +: `T] == op_tags[`T*6 +: `T], sets[`F*(k-1) +: `F] == sets[`F*6 +: `F]});
     end
   endgenerate
@@ -499,7 +500,7 @@ module check (input clock);
         if (writing) begin
           assert (live[w] && model_tag == op_tags[`T*6 +: `T]);
           assert (model_rest == {written_backend, tick, written_state});
-          assert (!written_hit || attributes == {1'b1, operations[19*6 +: 16]});
+          assert (!written_hit || attributes == {1'b1, operations[20*6 +: 16]});
           assert (written_hit || attributes == \dut.late_pick_reg$q [33:17]);
         end
         if (wrote_late) begin
@@ -532,7 +533,7 @@ module check (input clock);
         wire [42:0] over = overs[43*(k-1) +: 43];
         wire active = now == 2 && (stage_valid[k] || stage_sweep[k]) && sets[`F*(k-1) +: `F] == watched;
         wire [`T-1:0] own_tag = op_tags[`T*(k-1) +: `T];
-        wire [15:0] own_service = operations[19*(k-1) +: 16];
+        wire [15:0] own_service = operations[20*(k-1) +: 16];
         always @(*) if (active) begin
           assert (over[w] || (!over[8+w] && !over[16+w]));
           if (over[w]) begin

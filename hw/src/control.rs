@@ -20,7 +20,7 @@ pub struct Settings {
     pub mac_high: Bits<16>,
     /// Frames for another MAC are passed to the host.
     pub check_mac: Bit,
-    /// TTL of the outer header.
+    /// TTL or hop limit of the outer header.
     pub ttl: Bits<8>,
     /// Outer IPv4 source.
     pub tunnel_source: Bits<32>,
@@ -34,12 +34,32 @@ pub struct Settings {
     pub k1_low: Bits<32>,
     /// Hash key k1, high half.
     pub k1_high: Bits<32>,
+    /// Outer IPv6 source, word 0.
+    pub tunnel_v6_0: Bits<32>,
+    /// Outer IPv6 source, word 1.
+    pub tunnel_v6_1: Bits<32>,
+    /// Outer IPv6 source, word 2.
+    pub tunnel_v6_2: Bits<32>,
+    /// Outer IPv6 source, word 3.
+    pub tunnel_v6_3: Bits<32>,
     /// Service-hash multipliers of address words 0 and 1, sub-table 0.
-    pub seed0_address: Bits<32>,
+    pub seed0_address0: Bits<32>,
+    /// Service-hash multipliers of address words 2 and 3, sub-table 0.
+    pub seed0_address1: Bits<32>,
+    /// Service-hash multipliers of address words 4 and 5, sub-table 0.
+    pub seed0_address2: Bits<32>,
+    /// Service-hash multipliers of address words 6 and 7, sub-table 0.
+    pub seed0_address3: Bits<32>,
     /// Service-hash multipliers of port and protocol, sub-table 0.
     pub seed0_transport: Bits<32>,
     /// Service-hash multipliers of address words 0 and 1, sub-table 1.
-    pub seed1_address: Bits<32>,
+    pub seed1_address0: Bits<32>,
+    /// Service-hash multipliers of address words 2 and 3, sub-table 1.
+    pub seed1_address1: Bits<32>,
+    /// Service-hash multipliers of address words 4 and 5, sub-table 1.
+    pub seed1_address2: Bits<32>,
+    /// Service-hash multipliers of address words 6 and 7, sub-table 1.
+    pub seed1_address3: Bits<32>,
     /// Service-hash multipliers of port and protocol, sub-table 1.
     pub seed1_transport: Bits<32>,
 }
@@ -133,6 +153,7 @@ const _: () = {
     assert!(DatapathRow::FLAG_CHECK_MAC == 1);
     assert!(DatapathRow::TUNNEL_SOURCE_V4_OFFSET == 24);
     assert!(DatapathRow::SOURCE_ENTROPY_BITS_OFFSET == 28);
+    assert!(DatapathRow::TUNNEL_SOURCE_V6_OFFSET == 32);
     assert!(DatapathRow::SERVICE_SEED_OFFSET == 48);
     assert!(DatapathRow::TICK_MS_OFFSET == 88);
     assert!(DatapathRow::TIMEOUT_TICKS_OFFSET == 92);
@@ -200,9 +221,19 @@ impl Logic for Control {
         self.settings.next.check_mac = self.word_reg[5].q.val().get_bit(24);
         self.settings.next.tunnel_source = self.word_reg[6].q.val();
         self.settings.next.entropy_mask = self.mask_reg.q.val();
-        self.settings.next.seed0_address = self.word_reg[12].q.val();
+        self.settings.next.tunnel_v6_0 = self.word_reg[8].q.val();
+        self.settings.next.tunnel_v6_1 = self.word_reg[9].q.val();
+        self.settings.next.tunnel_v6_2 = self.word_reg[10].q.val();
+        self.settings.next.tunnel_v6_3 = self.word_reg[11].q.val();
+        self.settings.next.seed0_address0 = self.word_reg[12].q.val();
+        self.settings.next.seed0_address1 = self.word_reg[13].q.val();
+        self.settings.next.seed0_address2 = self.word_reg[14].q.val();
+        self.settings.next.seed0_address3 = self.word_reg[15].q.val();
         self.settings.next.seed0_transport = self.word_reg[16].q.val();
-        self.settings.next.seed1_address = self.word_reg[17].q.val();
+        self.settings.next.seed1_address0 = self.word_reg[17].q.val();
+        self.settings.next.seed1_address1 = self.word_reg[18].q.val();
+        self.settings.next.seed1_address2 = self.word_reg[19].q.val();
+        self.settings.next.seed1_address3 = self.word_reg[20].q.val();
         self.settings.next.seed1_transport = self.word_reg[21].q.val();
         if self.reset.val() {
             self.serve_reg.d.next = false;

@@ -342,8 +342,10 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         // Stages.
         self.classify.s_valid.next = self.parse.valid.val();
         self.classify.s_frame.next = self.parse.parsed.val();
+        self.classify.s_tuple.next = self.parse.tuple.val();
         self.flow_hash.s_valid.next = self.classify.m_valid.val();
         self.flow_hash.s_frame.next = self.classify.m_frame.val();
+        self.flow_hash.s_tuple.next = self.classify.m_tuple.val();
         self.select.s_valid.next = self.flow_hash.m_valid.val();
         self.select.s_frame.next = self.flow_hash.m_frame.val();
         self.select.s_hashes.next = self.flow_hash.m_hashes.val();

@@ -30,6 +30,8 @@ pub struct Operation {
     pub fin: Bit,
     /// The segment has RST.
     pub rst: Bit,
+    /// The frame is an error about the flow: it writes nothing.
+    pub peek: Bit,
 }
 
 /// The lookup table's answer, in case the flow table has none.
@@ -508,8 +510,10 @@ impl<const F: usize, const T: usize, const B: usize> Logic for FlowTable<F, T, B
             self.chosen.next = self.fresh.val();
         }
         self.room.next = (self.any_candidate_reg.q.val() | self.seen_fresh.val()) | (self.evictable.val() != 0);
-        self.ending.next = self.operation_reg[5].q.val().fin | self.operation_reg[5].q.val().rst;
-        self.write.next = self.hit.val() | ((self.room.val() & !self.ending.val()) & !self.pick.val().nobody);
+        self.ending.next = (self.operation_reg[5].q.val().fin | self.operation_reg[5].q.val().rst)
+            | self.operation_reg[5].q.val().peek;
+        self.write.next = (self.hit.val() & !self.operation_reg[5].q.val().peek)
+            | ((self.room.val() & !self.ending.val()) & !self.pick.val().nobody);
         self.state.next = 1.into();
         if self.hit.val() {
             self.state.next = self.old_state.val();

@@ -5,6 +5,31 @@
 
 use rust_hdl::prelude::*;
 
+/// A 5-tuple, addresses as four words. IPv4 is in word 0, the rest is zero.
+#[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
+pub struct Tuple {
+    /// Source address.
+    pub source0: Bits<32>,
+    /// Source address.
+    pub source1: Bits<32>,
+    /// Source address.
+    pub source2: Bits<32>,
+    /// Source address.
+    pub source3: Bits<32>,
+    /// Destination address.
+    pub destination0: Bits<32>,
+    /// Destination address.
+    pub destination1: Bits<32>,
+    /// Destination address.
+    pub destination2: Bits<32>,
+    /// Destination address.
+    pub destination3: Bits<32>,
+    /// Source port, then destination port.
+    pub ports: Bits<32>,
+    /// IP protocol.
+    pub protocol: Bits<8>,
+}
+
 /// A frame after parse. Verdict 0 (forward) means "undecided yet".
 #[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
 pub struct Parsed {
@@ -16,18 +41,14 @@ pub struct Parsed {
     pub tagged: Bit,
     /// The tag's TCI.
     pub tci: Bits<16>,
+    /// The packet is IPv6, and so is its tuple.
+    pub ipv6: Bit,
+    /// The packet is an ICMP error about its tuple, to be steered to the flow's backend.
+    pub steered: Bit,
     /// DSCP and ECN of the IP header.
     pub dscp_ecn: Bits<8>,
     /// Length of the IP packet, header included.
     pub total_length: Bits<16>,
-    /// Source address.
-    pub source: Bits<32>,
-    /// Destination address.
-    pub destination: Bits<32>,
-    /// Source port, then destination port.
-    pub ports: Bits<32>,
-    /// IP protocol.
-    pub protocol: Bits<8>,
     /// TCP with SYN.
     pub syn: Bit,
     /// TCP with FIN.
@@ -38,7 +59,7 @@ pub struct Parsed {
     pub step: Bits<7>,
 }
 
-/// A frame after classify: its tuple, and the service that it belongs to.
+/// A frame after classify, and the service that it belongs to.
 #[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
 pub struct Classified {
     /// Verdict code.
@@ -74,6 +95,8 @@ pub struct Selected {
     pub tagged: Bit,
     /// The tag's TCI.
     pub tci: Bits<16>,
+    /// The packet is IPv6.
+    pub ipv6: Bit,
     /// DSCP and ECN of the IP header.
     pub dscp_ecn: Bits<8>,
     /// Length of the IP packet, header included.

@@ -45,6 +45,40 @@ pub struct SipState {
     pub v3d: Bits<16>,
 }
 
+/// Between two blocks of a message: the one whose round is done goes into word 0, the next one into word 3.
+#[derive(LogicBlock, Default)]
+pub struct Absorb {
+    /// State after a round.
+    pub s_state: Signal<In, SipState>,
+    /// The block whose round it was, low half.
+    pub done_low: Signal<In, Bits<32>>,
+    /// High half.
+    pub done_high: Signal<In, Bits<32>>,
+    /// The block that comes, low half.
+    pub next_low: Signal<In, Bits<32>>,
+    /// High half.
+    pub next_high: Signal<In, Bits<32>>,
+    /// State before the next round, in the same clock.
+    pub m_state: Signal<Out, SipState>,
+    state: Signal<Local, SipState>,
+}
+
+impl Logic for Absorb {
+    #[hdl_gen]
+    fn update(&mut self) {
+        self.state.next = self.s_state.val();
+        self.state.next.v0a = self.s_state.val().v0a ^ self.done_low.val().get_bits::<16>(0);
+        self.state.next.v0b = self.s_state.val().v0b ^ self.done_low.val().get_bits::<16>(16);
+        self.state.next.v0c = self.s_state.val().v0c ^ self.done_high.val().get_bits::<16>(0);
+        self.state.next.v0d = self.s_state.val().v0d ^ self.done_high.val().get_bits::<16>(16);
+        self.state.next.v3a = self.s_state.val().v3a ^ self.next_low.val().get_bits::<16>(0);
+        self.state.next.v3b = self.s_state.val().v3b ^ self.next_low.val().get_bits::<16>(16);
+        self.state.next.v3c = self.s_state.val().v3c ^ self.next_high.val().get_bits::<16>(0);
+        self.state.next.v3d = self.s_state.val().v3d ^ self.next_high.val().get_bits::<16>(16);
+        self.m_state.next = self.state.val();
+    }
+}
+
 /// Lane sums of two additions: x plus y, and z plus w; those with a carry coming in end in `1`.
 #[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
 pub struct LaneSums {

@@ -1,9 +1,11 @@
 //! Transmit: sends the frame at the head of the queue, encapsulated or as it came, or discards it.
 //!
-//! A beat a clock, without a pause between frames. Forwarded bytes move by 24 or 28 lanes to the end, behind the
-//! prefix; so a beat is made of the head of the queue and of what the previous one left over.
+//! A beat a clock, without a pause between frames. Forwarded bytes move by 24 to 48 lanes to the end, behind the
+//! prefix; so a beat is made of the head of the queue and of what the previous one left over. Where they move by more
+//! lanes than the bus has, the first beat is all prefix and takes nothing from the queue.
 
 use maglane_spec::Verdict;
+use maglane_spec::wire::{ethernet, gre, ipv4, ipv6};
 use rust_hdl::prelude::*;
 
 use crate::axis::{AxisM, Skid};
@@ -43,7 +45,11 @@ pub struct Transmit<const D: usize, const K: usize> {
     input_done_reg: DFF<Bit>,
     left_reg: DFF<Bits<16>>,
     beat_reg: DFF<Bits<2>>,
-    hold_reg: DFF<Bits<224>>,
+    hold_reg: DFF<Bits<D>>,
+    hold: Signal<Local, Bits<D>>,
+    delayed: Signal<Local, Bit>,
+    prefix_only: Signal<Local, Bit>,
+    first_input: Signal<Local, Bit>,
     input_done: Signal<Local, Bit>,
     left: Signal<Local, Bits<16>>,
     left_next: Signal<Local, Bits<16>>,
@@ -59,19 +65,18 @@ pub struct Transmit<const D: usize, const K: usize> {
     finish: Signal<Local, Bit>,
     data: Signal<Local, Bits<D>>,
     shifted: Signal<Local, Bits<D>>,
-    mask: Signal<Local, Bits<D>>,
-    prefix: Signal<Local, Bits<368>>,
+    prefix: Signal<Local, Bits<528>>,
     prefix_now: Signal<Local, Bits<D>>,
     out: Signal<Local, Bits<D>>,
     keep: Signal<Local, Bits<K>>,
     gap: Signal<Local, Bits<16>>,
     bus_bytes: Constant<Bits<16>>,
-    hold_offset: Constant<Bits<16>>,
-    body_beat: Constant<Bits<2>>,
-    body_mask_38: Constant<Bits<D>>,
-    body_mask_42: Constant<Bits<D>>,
-    body_mask_46: Constant<Bits<D>>,
-    data_ones: Constant<Bits<D>>,
+    narrow: Constant<Bit>,
+    body_mask: Constant<Bits<D>>,
+    body_mask_tagged: Constant<Bits<D>>,
+    // By what the outer headers add: 24, 28, 44, 48 bytes.
+    left_shift: [Constant<Bits<16>>; 4],
+    right_shift: [Constant<Bits<16>>; 4],
     keep_ones: Constant<Bits<K>>,
     drop_bit: Constant<Bits<5>>,
     wire_skid: Skid<D, K, 16>,
@@ -99,6 +104,10 @@ impl<const D: usize, const K: usize> Default for Transmit<D, K> {
             left_reg: Default::default(),
             beat_reg: Default::default(),
             hold_reg: Default::default(),
+            hold: Default::default(),
+            delayed: Default::default(),
+            prefix_only: Default::default(),
+            first_input: Default::default(),
             input_done: Default::default(),
             left: Default::default(),
             left_next: Default::default(),
@@ -114,19 +123,17 @@ impl<const D: usize, const K: usize> Default for Transmit<D, K> {
             finish: Default::default(),
             data: Default::default(),
             shifted: Default::default(),
-            mask: Default::default(),
             prefix: Default::default(),
             prefix_now: Default::default(),
             out: Default::default(),
             keep: Default::default(),
             gap: Default::default(),
             bus_bytes: Constant::new((K as u64).into()),
-            hold_offset: Constant::new(((D - 224) as u64).into()),
-            body_beat: Constant::new(((PREFIX_MIN / K) as u64).into()),
-            body_mask_38: Constant::new(ones_from::<D>(8 * (PREFIX_MIN % K))),
-            body_mask_42: Constant::new(ones_from::<D>(8 * ((PREFIX_MIN + 4) % K))),
-            body_mask_46: Constant::new(ones_from::<D>(8 * ((PREFIX_MIN + 8) % K))),
-            data_ones: Constant::new(ones_from::<D>(0)),
+            narrow: Constant::new(D == 256),
+            body_mask: Constant::new(ones_from::<D>(8 * ethernet::HEADER_LEN)),
+            body_mask_tagged: Constant::new(ones_from::<D>(8 * (ethernet::HEADER_LEN + ethernet::TAG_LEN))),
+            left_shift: std::array::from_fn(|i| Constant::new(((8 * ADDED[i] % D) as u64).into())),
+            right_shift: std::array::from_fn(|i| Constant::new(((D - 8 * ADDED[i] % D) as u64).into())),
             keep_ones: Constant::new(ones_from::<K>(0)),
             drop_bit: Constant::new(u64::from(Verdict::DROP_BIT).into()),
             wire_skid: Default::default(),
@@ -134,8 +141,16 @@ impl<const D: usize, const K: usize> Default for Transmit<D, K> {
     }
 }
 
-/// Shortest prefix: Ethernet 14, IPv4 20, GRE 4 bytes. A tag or a key adds 4.
-const PREFIX_MIN: usize = 38;
+/// Bytes that the outer headers add: IPv4 and GRE, with a key; IPv6 and GRE, with a key.
+const ADDED: [usize; 4] = [
+    ipv4::HEADER_LEN + gre::HEADER_LEN,
+    ipv4::HEADER_LEN + gre::HEADER_LEN + gre::KEY_LEN,
+    ipv6::HEADER_LEN + gre::HEADER_LEN,
+    ipv6::HEADER_LEN + gre::HEADER_LEN + gre::KEY_LEN,
+];
+
+// A prefix of up to 66 bytes has no more beats than the code below lays down, and none of them before 32 bytes.
+const _: () = assert!(ADDED[1] < 32 && ADDED[2] > 32 && ADDED[3] < 64);
 
 /// All ones from a bit position upwards.
 fn ones_from<const N: usize>(position: usize) -> Bits<N> {
@@ -169,50 +184,58 @@ impl<const D: usize, const K: usize> Logic for Transmit<D, K> {
         if self.forward.val() {
             self.ready.next = self.wire_skid.s_axis.tready.val();
         }
-        self.data_ok.next = self.beat_valid.val() | self.input_done.val();
+        self.delayed.next = self.narrow.val() & (self.forward.val() & self.head.val().outer_v6);
+        self.prefix_only.next = self.delayed.val() & (self.beat_reg.q.val() == 0);
+        self.data_ok.next = self.beat_valid.val() | (self.input_done.val() | self.prefix_only.val());
         self.go.next = self.queue.valid.val() & self.data_ok.val();
         self.step.next = self.go.val() & (self.ready.val() | !self.out_pending.val());
 
-        // The next input beat, if the frame has one, and what it leaves over.
+        // The next input beat, if the frame has one, without its Ethernet header; and what the previous one left over.
+        self.first_input.next = self.beat_reg.q.val() == bit_cast::<2, 1>(self.delayed.val().into());
         self.data.next = self.beat_data.val();
-        if self.input_done.val() {
+        if self.input_done.val() | self.prefix_only.val() {
             self.data.next = 0.into();
+        } else if self.forward.val() & self.first_input.val() {
+            if self.head.val().tagged {
+                self.data.next = self.beat_data.val() & self.body_mask_tagged.val();
+            } else {
+                self.data.next = self.beat_data.val() & self.body_mask.val();
+            }
+        }
+        self.hold.next = self.hold_reg.q.val();
+        if self.beat_reg.q.val() == 0 {
+            self.hold.next = 0.into();
         }
         self.shifted.next = self.data.val();
         if self.forward.val() {
-            if self.head.val().keyed {
-                self.shifted.next = (self.data.val() << 224) | bit_cast::<D, 224>(self.hold_reg.q.val());
+            if self.head.val().outer_v6 & self.head.val().keyed {
+                self.shifted.next =
+                    (self.data.val() << self.left_shift[3].val()) | (self.hold.val() >> self.right_shift[3].val());
+            } else if self.head.val().outer_v6 {
+                self.shifted.next =
+                    (self.data.val() << self.left_shift[2].val()) | (self.hold.val() >> self.right_shift[2].val());
+            } else if self.head.val().keyed {
+                self.shifted.next =
+                    (self.data.val() << self.left_shift[1].val()) | (self.hold.val() >> self.right_shift[1].val());
             } else {
                 self.shifted.next =
-                    (self.data.val() << 192) | bit_cast::<D, 192>(self.hold_reg.q.val().get_bits::<192>(32));
+                    (self.data.val() << self.left_shift[0].val()) | (self.hold.val() >> self.right_shift[0].val());
             }
         }
 
-        // The prefix lies over the first beats.
+        // The prefix lies over the first beats, where the input has been cleared.
         self.prefix.next = self.head.val().prefix;
         self.prefix_now.next = 0.into();
-        self.mask.next = self.data_ones.val();
         if self.forward.val() {
             if self.beat_reg.q.val() == 0 {
-                self.prefix_now.next = bit_cast::<D, 368>(self.prefix.val());
-            }
-            if (self.beat_reg.q.val() == 1) & (self.body_beat.val() == 1) {
-                self.prefix_now.next = bit_cast::<D, 112>(self.prefix.val().get_bits::<112>(256));
-            }
-            if self.beat_reg.q.val() < self.body_beat.val() {
-                self.mask.next = 0.into();
-            }
-            if self.beat_reg.q.val() == self.body_beat.val() {
-                if self.head.val().tagged & self.head.val().keyed {
-                    self.mask.next = self.body_mask_46.val();
-                } else if self.head.val().tagged | self.head.val().keyed {
-                    self.mask.next = self.body_mask_42.val();
-                } else {
-                    self.mask.next = self.body_mask_38.val();
-                }
+                self.prefix_now.next = bit_cast::<D, 528>(self.prefix.val());
+            } else if (self.beat_reg.q.val() == 1) & self.narrow.val() {
+                self.prefix_now.next = bit_cast::<D, 256>(self.prefix.val().get_bits::<256>(256));
+            } else if (self.beat_reg.q.val() == 1) | ((self.beat_reg.q.val() == 2) & self.narrow.val()) {
+                self.prefix_now.next = bit_cast::<D, 16>(self.prefix.val().get_bits::<16>(512));
             }
         }
-        self.out.next = (self.shifted.val() & self.mask.val()) | self.prefix_now.val();
+        self.out.next = self.shifted.val() | self.prefix_now.val();
         self.gap.next = self.bus_bytes.val() - self.left.val();
         self.keep.next = self.keep_ones.val();
         if self.last_out.val() & self.out_pending.val() {
@@ -233,19 +256,19 @@ impl<const D: usize, const K: usize> Logic for Transmit<D, K> {
             bit_cast::<24, 16>(self.head.val().out_length) | (bit_cast::<24, 5>(self.head.val().verdict) << 16);
 
         // Step on.
-        self.beat_pop.next = self.step.val() & !self.input_done.val();
+        self.beat_pop.next = self.step.val() & !(self.input_done.val() | self.prefix_only.val());
         self.left_next.next = 0.into();
         if self.out_pending.val() & !self.last_out.val() {
             self.left_next.next = self.left.val() - self.bus_bytes.val();
         }
         self.output_finished.next = self.left_next.val() == 0;
-        self.input_finished.next = self.input_done.val() | self.beat_last.val();
+        self.input_finished.next = self.input_done.val() | (self.beat_last.val() & !self.prefix_only.val());
         self.finish.next = (self.step.val() & self.output_finished.val()) & self.input_finished.val();
         if self.step.val() {
             self.started_reg.d.next = true;
             self.left_reg.d.next = self.left_next.val();
             self.input_done_reg.d.next = self.input_finished.val();
-            self.hold_reg.d.next = self.data.val().get_bits::<224>(self.hold_offset.val().index());
+            self.hold_reg.d.next = self.data.val();
             if self.beat_reg.q.val() != 3 {
                 self.beat_reg.d.next = self.beat_reg.q.val() + 1;
             }

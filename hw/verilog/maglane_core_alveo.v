@@ -49,7 +49,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     reg  [31:0] control$address;
     reg  [31:0] control$data;
     reg  control$enable;
-    wire  [361:0] control$settings;
+    wire  [681:0] control$settings;
     wire  [17:0] control$timeouts;
     wire  [31:0] control$tick_ms;
     wire  [19:0] control$clocks_per_ms;
@@ -57,32 +57,36 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     wire  [5:0] control$set_tick_value;
     reg  parse$clock;
     reg  parse$reset;
-    reg  [361:0] parse$settings;
+    reg  [681:0] parse$settings;
     reg  parse$fire;
     reg  [511:0] parse$data;
     reg  parse$last;
     reg  [15:0] parse$length;
     reg  [6:0] parse$step;
     wire  parse$valid;
-    wire  [175:0] parse$parsed;
+    wire  [73:0] parse$parsed;
+    wire  [295:0] parse$tuple;
     reg  classify$clock;
     reg  classify$reset;
-    reg  [361:0] classify$settings;
+    reg  [681:0] classify$settings;
     reg  [31:0] classify$write_address;
     reg  [31:0] classify$write_data;
     reg  classify$write_enable;
     reg  classify$s_valid;
-    reg  [175:0] classify$s_frame;
+    reg  [73:0] classify$s_frame;
+    reg  [295:0] classify$s_tuple;
     wire  classify$m_valid;
-    wire  [280:0] classify$m_frame;
+    wire  [178:0] classify$m_frame;
+    wire  [295:0] classify$m_tuple;
     reg  flow_hash$clock;
     reg  flow_hash$reset;
-    reg  [361:0] flow_hash$settings;
+    reg  [681:0] flow_hash$settings;
     reg  flow_hash$s_valid;
-    reg  [280:0] flow_hash$s_frame;
+    reg  [178:0] flow_hash$s_frame;
+    reg  [295:0] flow_hash$s_tuple;
     wire  flow_hash$m_valid;
     reg  flow_hash$m_ready;
-    wire  [280:0] flow_hash$m_frame;
+    wire  [178:0] flow_hash$m_frame;
     wire  [127:0] flow_hash$m_hashes;
     reg  select$clock;
     reg  select$reset;
@@ -95,10 +99,10 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     reg  select$tick_due;
     reg  select$s_valid;
     wire  select$s_ready;
-    reg  [280:0] select$s_frame;
+    reg  [178:0] select$s_frame;
     reg  [127:0] select$s_hashes;
     wire  select$m_valid;
-    wire  [193:0] select$m_frame;
+    wire  [194:0] select$m_frame;
     wire  [255:0] select$m_row;
     wire  select$ready;
     reg  [31:0] select$read_address;
@@ -107,16 +111,16 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     wire  [31:0] select$status;
     reg  rewrite$clock;
     reg  rewrite$reset;
-    reg  [361:0] rewrite$settings;
+    reg  [681:0] rewrite$settings;
     reg  rewrite$s_valid;
-    reg  [193:0] rewrite$s_frame;
+    reg  [194:0] rewrite$s_frame;
     reg  [255:0] rewrite$s_row;
     wire  rewrite$m_valid;
-    wire  [505:0] rewrite$m_egress;
+    wire  [666:0] rewrite$m_egress;
     reg  transmit$clock;
     reg  transmit$reset;
     reg  transmit$s_valid;
-    reg  [505:0] transmit$s_egress;
+    reg  [666:0] transmit$s_egress;
     reg  [511:0] transmit$beat_data;
     reg  transmit$beat_last;
     reg  transmit$beat_valid;
@@ -128,7 +132,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     wire  transmit$m_axis_host$tvalid;
     reg  transmit$m_axis_host$tready;
     wire  transmit$done;
-    wire  [505:0] transmit$done_egress;
+    wire  [666:0] transmit$done_egress;
     reg  host_queue$clock;
     reg  host_queue$reset;
     reg  [511:0] host_queue$s_axis$tdata;
@@ -250,7 +254,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     reg  fire;
     reg  begins;
     reg  cleared;
-    reg  [505:0] egress;
+    reg  [666:0] egress;
     // Sub module instances
     maglane_core$control control(
         .clock(control$clock),
@@ -275,7 +279,8 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         .length(parse$length),
         .step(parse$step),
         .valid(parse$valid),
-        .parsed(parse$parsed)
+        .parsed(parse$parsed),
+        .tuple(parse$tuple)
     );
     maglane_core$classify classify(
         .clock(classify$clock),
@@ -286,8 +291,10 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         .write_enable(classify$write_enable),
         .s_valid(classify$s_valid),
         .s_frame(classify$s_frame),
+        .s_tuple(classify$s_tuple),
         .m_valid(classify$m_valid),
-        .m_frame(classify$m_frame)
+        .m_frame(classify$m_frame),
+        .m_tuple(classify$m_tuple)
     );
     maglane_core$flow_hash flow_hash(
         .clock(flow_hash$clock),
@@ -295,6 +302,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         .settings(flow_hash$settings),
         .s_valid(flow_hash$s_valid),
         .s_frame(flow_hash$s_frame),
+        .s_tuple(flow_hash$s_tuple),
         .m_valid(flow_hash$m_valid),
         .m_ready(flow_hash$m_ready),
         .m_frame(flow_hash$m_frame),
@@ -634,8 +642,10 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         parse$step = sideband[(32'h10)+:(7)];
         classify$s_valid = parse$valid;
         classify$s_frame = parse$parsed;
+        classify$s_tuple = parse$tuple;
         flow_hash$s_valid = classify$m_valid;
         flow_hash$s_frame = classify$m_frame;
+        flow_hash$s_tuple = classify$m_tuple;
         select$s_valid = flow_hash$m_valid;
         select$s_frame = flow_hash$m_frame;
         select$s_hashes = flow_hash$m_hashes;
@@ -1102,21 +1112,24 @@ module maglane_core$backend_counters$bytes_high$ram(clock,raddr,rdata,waddr,wdat
     end
 endmodule
 
-module maglane_core$classify(clock,reset,settings,write_address,write_data,write_enable,s_valid,s_frame,m_valid,m_frame);
+module maglane_core$classify(clock,reset,settings,write_address,write_data,write_enable,s_valid,s_frame,s_tuple,m_valid,m_frame,m_tuple);
     // Module arguments
     input wire  clock;
     input wire  reset;
-    input wire  [361:0] settings;
+    input wire  [681:0] settings;
     input wire  [31:0] write_address;
     input wire  [31:0] write_data;
     input wire  write_enable;
     input wire  s_valid;
-    input wire  [175:0] s_frame;
+    input wire  [73:0] s_frame;
+    input wire  [295:0] s_tuple;
     output reg  m_valid;
-    output reg  [280:0] m_frame;
+    output reg  [178:0] m_frame;
+    output reg  [295:0] m_tuple;
     // Constant declarations
     localparam  table_bit = 5'b1101;
     localparam  shift = 5'b110;
+    localparam  flag_ipv6 = 8'h4;
     localparam  key_mask = 32'hdffffff;
     localparam  flags_exact = 8'h1;
     localparam  flags_all = 8'h9;
@@ -1152,66 +1165,213 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     reg  [2:0] all1$wword;
     reg  [31:0] all1$wdata;
     reg  all1$we;
-    reg  [175:0] frame_reg$0$d;
-    wire  [175:0] frame_reg$0$q;
+    reg  [73:0] frame_reg$0$d;
+    wire  [73:0] frame_reg$0$q;
     reg  frame_reg$0$clock;
-    reg  [175:0] frame_reg$1$d;
-    wire  [175:0] frame_reg$1$q;
+    reg  [73:0] frame_reg$1$d;
+    wire  [73:0] frame_reg$1$q;
     reg  frame_reg$1$clock;
-    reg  [175:0] frame_reg$2$d;
-    wire  [175:0] frame_reg$2$q;
+    reg  [73:0] frame_reg$2$d;
+    wire  [73:0] frame_reg$2$q;
     reg  frame_reg$2$clock;
-    reg  [175:0] frame_reg$3$d;
-    wire  [175:0] frame_reg$3$q;
+    reg  [73:0] frame_reg$3$d;
+    wire  [73:0] frame_reg$3$q;
     reg  frame_reg$3$clock;
-    reg  [175:0] frame_reg$4$d;
-    wire  [175:0] frame_reg$4$q;
+    reg  [73:0] frame_reg$4$d;
+    wire  [73:0] frame_reg$4$q;
     reg  frame_reg$4$clock;
-    reg  [175:0] frame_reg$5$d;
-    wire  [175:0] frame_reg$5$q;
+    reg  [73:0] frame_reg$5$d;
+    wire  [73:0] frame_reg$5$q;
     reg  frame_reg$5$clock;
-    reg  [175:0] frame_reg$6$d;
-    wire  [175:0] frame_reg$6$q;
+    reg  [73:0] frame_reg$6$d;
+    wire  [73:0] frame_reg$6$q;
     reg  frame_reg$6$clock;
-    reg  [175:0] frame_reg$7$d;
-    wire  [175:0] frame_reg$7$q;
+    reg  [73:0] frame_reg$7$d;
+    wire  [73:0] frame_reg$7$q;
     reg  frame_reg$7$clock;
-    reg  [175:0] frame_reg$8$d;
-    wire  [175:0] frame_reg$8$q;
+    reg  [73:0] frame_reg$8$d;
+    wire  [73:0] frame_reg$8$q;
     reg  frame_reg$8$clock;
-    reg  [8:0] valid_reg$d;
-    wire  [8:0] valid_reg$q;
+    reg  [73:0] frame_reg$9$d;
+    wire  [73:0] frame_reg$9$q;
+    reg  frame_reg$9$clock;
+    reg  [295:0] tuple_reg$0$d;
+    wire  [295:0] tuple_reg$0$q;
+    reg  tuple_reg$0$clock;
+    reg  [295:0] tuple_reg$1$d;
+    wire  [295:0] tuple_reg$1$q;
+    reg  tuple_reg$1$clock;
+    reg  [295:0] tuple_reg$2$d;
+    wire  [295:0] tuple_reg$2$q;
+    reg  tuple_reg$2$clock;
+    reg  [295:0] tuple_reg$3$d;
+    wire  [295:0] tuple_reg$3$q;
+    reg  tuple_reg$3$clock;
+    reg  [295:0] tuple_reg$4$d;
+    wire  [295:0] tuple_reg$4$q;
+    reg  tuple_reg$4$clock;
+    reg  [295:0] tuple_reg$5$d;
+    wire  [295:0] tuple_reg$5$q;
+    reg  tuple_reg$5$clock;
+    reg  [295:0] tuple_reg$6$d;
+    wire  [295:0] tuple_reg$6$q;
+    reg  tuple_reg$6$clock;
+    reg  [295:0] tuple_reg$7$d;
+    wire  [295:0] tuple_reg$7$q;
+    reg  tuple_reg$7$clock;
+    reg  [295:0] tuple_reg$8$d;
+    wire  [295:0] tuple_reg$8$q;
+    reg  tuple_reg$8$clock;
+    reg  [295:0] tuple_reg$9$d;
+    wire  [295:0] tuple_reg$9$q;
+    reg  tuple_reg$9$clock;
+    reg  [9:0] valid_reg$d;
+    wire  [9:0] valid_reg$q;
     reg  valid_reg$clock;
-    reg  [127:0] products0_reg$0$d;
-    wire  [127:0] products0_reg$0$q;
-    reg  products0_reg$0$clock;
-    reg  [127:0] products0_reg$1$d;
-    wire  [127:0] products0_reg$1$q;
-    reg  products0_reg$1$clock;
-    reg  [127:0] products1_reg$0$d;
-    wire  [127:0] products1_reg$0$q;
-    reg  products1_reg$0$clock;
-    reg  [127:0] products1_reg$1$d;
-    wire  [127:0] products1_reg$1$q;
-    reg  products1_reg$1$clock;
-    reg  [95:0] hashes0_reg$0$d;
-    wire  [95:0] hashes0_reg$0$q;
-    reg  hashes0_reg$0$clock;
-    reg  [95:0] hashes0_reg$1$d;
-    wire  [95:0] hashes0_reg$1$q;
-    reg  hashes0_reg$1$clock;
-    reg  [95:0] hashes0_reg$2$d;
-    wire  [95:0] hashes0_reg$2$q;
-    reg  hashes0_reg$2$clock;
-    reg  [95:0] hashes1_reg$0$d;
-    wire  [95:0] hashes1_reg$0$q;
-    reg  hashes1_reg$0$clock;
-    reg  [95:0] hashes1_reg$1$d;
-    wire  [95:0] hashes1_reg$1$q;
-    reg  hashes1_reg$1$clock;
-    reg  [95:0] hashes1_reg$2$d;
-    wire  [95:0] hashes1_reg$2$q;
-    reg  hashes1_reg$2$clock;
+    reg  [31:0] product0_reg$0$d;
+    wire  [31:0] product0_reg$0$q;
+    reg  product0_reg$0$clock;
+    reg  [31:0] product0_reg$1$d;
+    wire  [31:0] product0_reg$1$q;
+    reg  product0_reg$1$clock;
+    reg  [31:0] product0_reg$2$d;
+    wire  [31:0] product0_reg$2$q;
+    reg  product0_reg$2$clock;
+    reg  [31:0] product0_reg$3$d;
+    wire  [31:0] product0_reg$3$q;
+    reg  product0_reg$3$clock;
+    reg  [31:0] product0_reg$4$d;
+    wire  [31:0] product0_reg$4$q;
+    reg  product0_reg$4$clock;
+    reg  [31:0] product0_reg$5$d;
+    wire  [31:0] product0_reg$5$q;
+    reg  product0_reg$5$clock;
+    reg  [31:0] product0_reg$6$d;
+    wire  [31:0] product0_reg$6$q;
+    reg  product0_reg$6$clock;
+    reg  [31:0] product0_reg$7$d;
+    wire  [31:0] product0_reg$7$q;
+    reg  product0_reg$7$clock;
+    reg  [31:0] product0_reg$8$d;
+    wire  [31:0] product0_reg$8$q;
+    reg  product0_reg$8$clock;
+    reg  [31:0] product0_reg$9$d;
+    wire  [31:0] product0_reg$9$q;
+    reg  product0_reg$9$clock;
+    reg  [31:0] product1_reg$0$d;
+    wire  [31:0] product1_reg$0$q;
+    reg  product1_reg$0$clock;
+    reg  [31:0] product1_reg$1$d;
+    wire  [31:0] product1_reg$1$q;
+    reg  product1_reg$1$clock;
+    reg  [31:0] product1_reg$2$d;
+    wire  [31:0] product1_reg$2$q;
+    reg  product1_reg$2$clock;
+    reg  [31:0] product1_reg$3$d;
+    wire  [31:0] product1_reg$3$q;
+    reg  product1_reg$3$clock;
+    reg  [31:0] product1_reg$4$d;
+    wire  [31:0] product1_reg$4$q;
+    reg  product1_reg$4$clock;
+    reg  [31:0] product1_reg$5$d;
+    wire  [31:0] product1_reg$5$q;
+    reg  product1_reg$5$clock;
+    reg  [31:0] product1_reg$6$d;
+    wire  [31:0] product1_reg$6$q;
+    reg  product1_reg$6$clock;
+    reg  [31:0] product1_reg$7$d;
+    wire  [31:0] product1_reg$7$q;
+    reg  product1_reg$7$clock;
+    reg  [31:0] product1_reg$8$d;
+    wire  [31:0] product1_reg$8$q;
+    reg  product1_reg$8$clock;
+    reg  [31:0] product1_reg$9$d;
+    wire  [31:0] product1_reg$9$q;
+    reg  product1_reg$9$clock;
+    reg  [31:0] product0_late_reg$0$d;
+    wire  [31:0] product0_late_reg$0$q;
+    reg  product0_late_reg$0$clock;
+    reg  [31:0] product0_late_reg$1$d;
+    wire  [31:0] product0_late_reg$1$q;
+    reg  product0_late_reg$1$clock;
+    reg  [31:0] product0_late_reg$2$d;
+    wire  [31:0] product0_late_reg$2$q;
+    reg  product0_late_reg$2$clock;
+    reg  [31:0] product0_late_reg$3$d;
+    wire  [31:0] product0_late_reg$3$q;
+    reg  product0_late_reg$3$clock;
+    reg  [31:0] product0_late_reg$4$d;
+    wire  [31:0] product0_late_reg$4$q;
+    reg  product0_late_reg$4$clock;
+    reg  [31:0] product0_late_reg$5$d;
+    wire  [31:0] product0_late_reg$5$q;
+    reg  product0_late_reg$5$clock;
+    reg  [31:0] product0_late_reg$6$d;
+    wire  [31:0] product0_late_reg$6$q;
+    reg  product0_late_reg$6$clock;
+    reg  [31:0] product0_late_reg$7$d;
+    wire  [31:0] product0_late_reg$7$q;
+    reg  product0_late_reg$7$clock;
+    reg  [31:0] product0_late_reg$8$d;
+    wire  [31:0] product0_late_reg$8$q;
+    reg  product0_late_reg$8$clock;
+    reg  [31:0] product0_late_reg$9$d;
+    wire  [31:0] product0_late_reg$9$q;
+    reg  product0_late_reg$9$clock;
+    reg  [31:0] product1_late_reg$0$d;
+    wire  [31:0] product1_late_reg$0$q;
+    reg  product1_late_reg$0$clock;
+    reg  [31:0] product1_late_reg$1$d;
+    wire  [31:0] product1_late_reg$1$q;
+    reg  product1_late_reg$1$clock;
+    reg  [31:0] product1_late_reg$2$d;
+    wire  [31:0] product1_late_reg$2$q;
+    reg  product1_late_reg$2$clock;
+    reg  [31:0] product1_late_reg$3$d;
+    wire  [31:0] product1_late_reg$3$q;
+    reg  product1_late_reg$3$clock;
+    reg  [31:0] product1_late_reg$4$d;
+    wire  [31:0] product1_late_reg$4$q;
+    reg  product1_late_reg$4$clock;
+    reg  [31:0] product1_late_reg$5$d;
+    wire  [31:0] product1_late_reg$5$q;
+    reg  product1_late_reg$5$clock;
+    reg  [31:0] product1_late_reg$6$d;
+    wire  [31:0] product1_late_reg$6$q;
+    reg  product1_late_reg$6$clock;
+    reg  [31:0] product1_late_reg$7$d;
+    wire  [31:0] product1_late_reg$7$q;
+    reg  product1_late_reg$7$clock;
+    reg  [31:0] product1_late_reg$8$d;
+    wire  [31:0] product1_late_reg$8$q;
+    reg  product1_late_reg$8$clock;
+    reg  [31:0] product1_late_reg$9$d;
+    wire  [31:0] product1_late_reg$9$q;
+    reg  product1_late_reg$9$clock;
+    reg  [191:0] sums0_reg$0$d;
+    wire  [191:0] sums0_reg$0$q;
+    reg  sums0_reg$0$clock;
+    reg  [191:0] sums0_reg$1$d;
+    wire  [191:0] sums0_reg$1$q;
+    reg  sums0_reg$1$clock;
+    reg  [191:0] sums0_reg$2$d;
+    wire  [191:0] sums0_reg$2$q;
+    reg  sums0_reg$2$clock;
+    reg  [191:0] sums0_reg$3$d;
+    wire  [191:0] sums0_reg$3$q;
+    reg  sums0_reg$3$clock;
+    reg  [191:0] sums1_reg$0$d;
+    wire  [191:0] sums1_reg$0$q;
+    reg  sums1_reg$0$clock;
+    reg  [191:0] sums1_reg$1$d;
+    wire  [191:0] sums1_reg$1$q;
+    reg  sums1_reg$1$clock;
+    reg  [191:0] sums1_reg$2$d;
+    wire  [191:0] sums1_reg$2$q;
+    reg  sums1_reg$2$clock;
+    reg  [191:0] sums1_reg$3$d;
+    wire  [191:0] sums1_reg$3$q;
+    reg  sums1_reg$3$clock;
     reg  [255:0] row_exact0_reg$0$d;
     wire  [255:0] row_exact0_reg$0$q;
     reg  row_exact0_reg$0$clock;
@@ -1248,12 +1408,21 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     // Local signals
     reg  write_hit;
     reg  write_table;
-    reg  [31:0] destination;
-    reg  [31:0] ports;
+    reg  [31:0] half$0;
+    reg  [31:0] half$1;
+    reg  [31:0] half$2;
+    reg  [31:0] half$3;
+    reg  [31:0] half$4;
     reg  [31:0] seeds$0;
     reg  [31:0] seeds$1;
     reg  [31:0] seeds$2;
     reg  [31:0] seeds$3;
+    reg  [31:0] seeds$4;
+    reg  [31:0] seeds$5;
+    reg  [31:0] seeds$6;
+    reg  [31:0] seeds$7;
+    reg  [31:0] seeds$8;
+    reg  [31:0] seeds$9;
     reg  [31:0] total$0;
     reg  [31:0] total$1;
     reg  [31:0] total$2;
@@ -1270,24 +1439,39 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     reg  same$1;
     reg  same$2;
     reg  same$3;
+    reg  [295:0] tuple;
     reg  [15:0] word$0;
     reg  [15:0] word$1;
     reg  [15:0] word$2;
-    reg  [15:0] protocol_word;
+    reg  [15:0] word$3;
+    reg  [15:0] word$4;
+    reg  [15:0] word$5;
+    reg  [15:0] word$6;
+    reg  [15:0] word$7;
+    reg  [15:0] word$8;
+    reg  [15:0] word$9;
     reg  [15:0] swapped$0;
     reg  [15:0] swapped$1;
     reg  [15:0] swapped$2;
+    reg  [15:0] swapped$3;
+    reg  [15:0] swapped$4;
+    reg  [15:0] swapped$5;
+    reg  [15:0] swapped$6;
+    reg  [15:0] swapped$7;
+    reg  [15:0] swapped$8;
+    reg  [15:0] swapped$9;
     reg  [31:0] key_exact;
     reg  [31:0] key_all;
     reg  [255:0] row;
     reg  found;
-    reg  [280:0] frame;
+    reg  [178:0] frame;
     reg  [7:0] flags;
     reg  [31:0] key_ports;
     reg  [31:0] row_word4;
     reg  [31:0] row_word5;
     reg  [31:0] row_word7;
     reg  [4:0] verdict;
+    reg  [7:0] family_flag;
     // Sub module instances
     maglane_core$classify$all0 exact0(
         .clock(exact0$clock),
@@ -1325,105 +1509,350 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
         .wdata(all1$wdata),
         .we(all1$we)
     );
-    maglane_dff_176 frame_reg$0(
+    maglane_dff_74 frame_reg$0(
         .d(frame_reg$0$d),
         .q(frame_reg$0$q),
         .clock(frame_reg$0$clock)
     );
-    maglane_dff_176 frame_reg$1(
+    maglane_dff_74 frame_reg$1(
         .d(frame_reg$1$d),
         .q(frame_reg$1$q),
         .clock(frame_reg$1$clock)
     );
-    maglane_dff_176 frame_reg$2(
+    maglane_dff_74 frame_reg$2(
         .d(frame_reg$2$d),
         .q(frame_reg$2$q),
         .clock(frame_reg$2$clock)
     );
-    maglane_dff_176 frame_reg$3(
+    maglane_dff_74 frame_reg$3(
         .d(frame_reg$3$d),
         .q(frame_reg$3$q),
         .clock(frame_reg$3$clock)
     );
-    maglane_dff_176 frame_reg$4(
+    maglane_dff_74 frame_reg$4(
         .d(frame_reg$4$d),
         .q(frame_reg$4$q),
         .clock(frame_reg$4$clock)
     );
-    maglane_dff_176 frame_reg$5(
+    maglane_dff_74 frame_reg$5(
         .d(frame_reg$5$d),
         .q(frame_reg$5$q),
         .clock(frame_reg$5$clock)
     );
-    maglane_dff_176 frame_reg$6(
+    maglane_dff_74 frame_reg$6(
         .d(frame_reg$6$d),
         .q(frame_reg$6$q),
         .clock(frame_reg$6$clock)
     );
-    maglane_dff_176 frame_reg$7(
+    maglane_dff_74 frame_reg$7(
         .d(frame_reg$7$d),
         .q(frame_reg$7$q),
         .clock(frame_reg$7$clock)
     );
-    maglane_dff_176 frame_reg$8(
+    maglane_dff_74 frame_reg$8(
         .d(frame_reg$8$d),
         .q(frame_reg$8$q),
         .clock(frame_reg$8$clock)
     );
-    maglane_dff_9 valid_reg(
+    maglane_dff_74 frame_reg$9(
+        .d(frame_reg$9$d),
+        .q(frame_reg$9$q),
+        .clock(frame_reg$9$clock)
+    );
+    maglane_dff_296 tuple_reg$0(
+        .d(tuple_reg$0$d),
+        .q(tuple_reg$0$q),
+        .clock(tuple_reg$0$clock)
+    );
+    maglane_dff_296 tuple_reg$1(
+        .d(tuple_reg$1$d),
+        .q(tuple_reg$1$q),
+        .clock(tuple_reg$1$clock)
+    );
+    maglane_dff_296 tuple_reg$2(
+        .d(tuple_reg$2$d),
+        .q(tuple_reg$2$q),
+        .clock(tuple_reg$2$clock)
+    );
+    maglane_dff_296 tuple_reg$3(
+        .d(tuple_reg$3$d),
+        .q(tuple_reg$3$q),
+        .clock(tuple_reg$3$clock)
+    );
+    maglane_dff_296 tuple_reg$4(
+        .d(tuple_reg$4$d),
+        .q(tuple_reg$4$q),
+        .clock(tuple_reg$4$clock)
+    );
+    maglane_dff_296 tuple_reg$5(
+        .d(tuple_reg$5$d),
+        .q(tuple_reg$5$q),
+        .clock(tuple_reg$5$clock)
+    );
+    maglane_dff_296 tuple_reg$6(
+        .d(tuple_reg$6$d),
+        .q(tuple_reg$6$q),
+        .clock(tuple_reg$6$clock)
+    );
+    maglane_dff_296 tuple_reg$7(
+        .d(tuple_reg$7$d),
+        .q(tuple_reg$7$q),
+        .clock(tuple_reg$7$clock)
+    );
+    maglane_dff_296 tuple_reg$8(
+        .d(tuple_reg$8$d),
+        .q(tuple_reg$8$q),
+        .clock(tuple_reg$8$clock)
+    );
+    maglane_dff_296 tuple_reg$9(
+        .d(tuple_reg$9$d),
+        .q(tuple_reg$9$q),
+        .clock(tuple_reg$9$clock)
+    );
+    maglane_dff_10 valid_reg(
         .d(valid_reg$d),
         .q(valid_reg$q),
         .clock(valid_reg$clock)
     );
-    maglane_dff_128 products0_reg$0(
-        .d(products0_reg$0$d),
-        .q(products0_reg$0$q),
-        .clock(products0_reg$0$clock)
+    maglane_dff_32 product0_reg$0(
+        .d(product0_reg$0$d),
+        .q(product0_reg$0$q),
+        .clock(product0_reg$0$clock)
     );
-    maglane_dff_128 products0_reg$1(
-        .d(products0_reg$1$d),
-        .q(products0_reg$1$q),
-        .clock(products0_reg$1$clock)
+    maglane_dff_32 product0_reg$1(
+        .d(product0_reg$1$d),
+        .q(product0_reg$1$q),
+        .clock(product0_reg$1$clock)
     );
-    maglane_dff_128 products1_reg$0(
-        .d(products1_reg$0$d),
-        .q(products1_reg$0$q),
-        .clock(products1_reg$0$clock)
+    maglane_dff_32 product0_reg$2(
+        .d(product0_reg$2$d),
+        .q(product0_reg$2$q),
+        .clock(product0_reg$2$clock)
     );
-    maglane_dff_128 products1_reg$1(
-        .d(products1_reg$1$d),
-        .q(products1_reg$1$q),
-        .clock(products1_reg$1$clock)
+    maglane_dff_32 product0_reg$3(
+        .d(product0_reg$3$d),
+        .q(product0_reg$3$q),
+        .clock(product0_reg$3$clock)
     );
-    maglane_dff_96 hashes0_reg$0(
-        .d(hashes0_reg$0$d),
-        .q(hashes0_reg$0$q),
-        .clock(hashes0_reg$0$clock)
+    maglane_dff_32 product0_reg$4(
+        .d(product0_reg$4$d),
+        .q(product0_reg$4$q),
+        .clock(product0_reg$4$clock)
     );
-    maglane_dff_96 hashes0_reg$1(
-        .d(hashes0_reg$1$d),
-        .q(hashes0_reg$1$q),
-        .clock(hashes0_reg$1$clock)
+    maglane_dff_32 product0_reg$5(
+        .d(product0_reg$5$d),
+        .q(product0_reg$5$q),
+        .clock(product0_reg$5$clock)
     );
-    maglane_dff_96 hashes0_reg$2(
-        .d(hashes0_reg$2$d),
-        .q(hashes0_reg$2$q),
-        .clock(hashes0_reg$2$clock)
+    maglane_dff_32 product0_reg$6(
+        .d(product0_reg$6$d),
+        .q(product0_reg$6$q),
+        .clock(product0_reg$6$clock)
     );
-    maglane_dff_96 hashes1_reg$0(
-        .d(hashes1_reg$0$d),
-        .q(hashes1_reg$0$q),
-        .clock(hashes1_reg$0$clock)
+    maglane_dff_32 product0_reg$7(
+        .d(product0_reg$7$d),
+        .q(product0_reg$7$q),
+        .clock(product0_reg$7$clock)
     );
-    maglane_dff_96 hashes1_reg$1(
-        .d(hashes1_reg$1$d),
-        .q(hashes1_reg$1$q),
-        .clock(hashes1_reg$1$clock)
+    maglane_dff_32 product0_reg$8(
+        .d(product0_reg$8$d),
+        .q(product0_reg$8$q),
+        .clock(product0_reg$8$clock)
     );
-    maglane_dff_96 hashes1_reg$2(
-        .d(hashes1_reg$2$d),
-        .q(hashes1_reg$2$q),
-        .clock(hashes1_reg$2$clock)
+    maglane_dff_32 product0_reg$9(
+        .d(product0_reg$9$d),
+        .q(product0_reg$9$q),
+        .clock(product0_reg$9$clock)
+    );
+    maglane_dff_32 product1_reg$0(
+        .d(product1_reg$0$d),
+        .q(product1_reg$0$q),
+        .clock(product1_reg$0$clock)
+    );
+    maglane_dff_32 product1_reg$1(
+        .d(product1_reg$1$d),
+        .q(product1_reg$1$q),
+        .clock(product1_reg$1$clock)
+    );
+    maglane_dff_32 product1_reg$2(
+        .d(product1_reg$2$d),
+        .q(product1_reg$2$q),
+        .clock(product1_reg$2$clock)
+    );
+    maglane_dff_32 product1_reg$3(
+        .d(product1_reg$3$d),
+        .q(product1_reg$3$q),
+        .clock(product1_reg$3$clock)
+    );
+    maglane_dff_32 product1_reg$4(
+        .d(product1_reg$4$d),
+        .q(product1_reg$4$q),
+        .clock(product1_reg$4$clock)
+    );
+    maglane_dff_32 product1_reg$5(
+        .d(product1_reg$5$d),
+        .q(product1_reg$5$q),
+        .clock(product1_reg$5$clock)
+    );
+    maglane_dff_32 product1_reg$6(
+        .d(product1_reg$6$d),
+        .q(product1_reg$6$q),
+        .clock(product1_reg$6$clock)
+    );
+    maglane_dff_32 product1_reg$7(
+        .d(product1_reg$7$d),
+        .q(product1_reg$7$q),
+        .clock(product1_reg$7$clock)
+    );
+    maglane_dff_32 product1_reg$8(
+        .d(product1_reg$8$d),
+        .q(product1_reg$8$q),
+        .clock(product1_reg$8$clock)
+    );
+    maglane_dff_32 product1_reg$9(
+        .d(product1_reg$9$d),
+        .q(product1_reg$9$q),
+        .clock(product1_reg$9$clock)
+    );
+    maglane_dff_32 product0_late_reg$0(
+        .d(product0_late_reg$0$d),
+        .q(product0_late_reg$0$q),
+        .clock(product0_late_reg$0$clock)
+    );
+    maglane_dff_32 product0_late_reg$1(
+        .d(product0_late_reg$1$d),
+        .q(product0_late_reg$1$q),
+        .clock(product0_late_reg$1$clock)
+    );
+    maglane_dff_32 product0_late_reg$2(
+        .d(product0_late_reg$2$d),
+        .q(product0_late_reg$2$q),
+        .clock(product0_late_reg$2$clock)
+    );
+    maglane_dff_32 product0_late_reg$3(
+        .d(product0_late_reg$3$d),
+        .q(product0_late_reg$3$q),
+        .clock(product0_late_reg$3$clock)
+    );
+    maglane_dff_32 product0_late_reg$4(
+        .d(product0_late_reg$4$d),
+        .q(product0_late_reg$4$q),
+        .clock(product0_late_reg$4$clock)
+    );
+    maglane_dff_32 product0_late_reg$5(
+        .d(product0_late_reg$5$d),
+        .q(product0_late_reg$5$q),
+        .clock(product0_late_reg$5$clock)
+    );
+    maglane_dff_32 product0_late_reg$6(
+        .d(product0_late_reg$6$d),
+        .q(product0_late_reg$6$q),
+        .clock(product0_late_reg$6$clock)
+    );
+    maglane_dff_32 product0_late_reg$7(
+        .d(product0_late_reg$7$d),
+        .q(product0_late_reg$7$q),
+        .clock(product0_late_reg$7$clock)
+    );
+    maglane_dff_32 product0_late_reg$8(
+        .d(product0_late_reg$8$d),
+        .q(product0_late_reg$8$q),
+        .clock(product0_late_reg$8$clock)
+    );
+    maglane_dff_32 product0_late_reg$9(
+        .d(product0_late_reg$9$d),
+        .q(product0_late_reg$9$q),
+        .clock(product0_late_reg$9$clock)
+    );
+    maglane_dff_32 product1_late_reg$0(
+        .d(product1_late_reg$0$d),
+        .q(product1_late_reg$0$q),
+        .clock(product1_late_reg$0$clock)
+    );
+    maglane_dff_32 product1_late_reg$1(
+        .d(product1_late_reg$1$d),
+        .q(product1_late_reg$1$q),
+        .clock(product1_late_reg$1$clock)
+    );
+    maglane_dff_32 product1_late_reg$2(
+        .d(product1_late_reg$2$d),
+        .q(product1_late_reg$2$q),
+        .clock(product1_late_reg$2$clock)
+    );
+    maglane_dff_32 product1_late_reg$3(
+        .d(product1_late_reg$3$d),
+        .q(product1_late_reg$3$q),
+        .clock(product1_late_reg$3$clock)
+    );
+    maglane_dff_32 product1_late_reg$4(
+        .d(product1_late_reg$4$d),
+        .q(product1_late_reg$4$q),
+        .clock(product1_late_reg$4$clock)
+    );
+    maglane_dff_32 product1_late_reg$5(
+        .d(product1_late_reg$5$d),
+        .q(product1_late_reg$5$q),
+        .clock(product1_late_reg$5$clock)
+    );
+    maglane_dff_32 product1_late_reg$6(
+        .d(product1_late_reg$6$d),
+        .q(product1_late_reg$6$q),
+        .clock(product1_late_reg$6$clock)
+    );
+    maglane_dff_32 product1_late_reg$7(
+        .d(product1_late_reg$7$d),
+        .q(product1_late_reg$7$q),
+        .clock(product1_late_reg$7$clock)
+    );
+    maglane_dff_32 product1_late_reg$8(
+        .d(product1_late_reg$8$d),
+        .q(product1_late_reg$8$q),
+        .clock(product1_late_reg$8$clock)
+    );
+    maglane_dff_32 product1_late_reg$9(
+        .d(product1_late_reg$9$d),
+        .q(product1_late_reg$9$q),
+        .clock(product1_late_reg$9$clock)
+    );
+    maglane_dff_192 sums0_reg$0(
+        .d(sums0_reg$0$d),
+        .q(sums0_reg$0$q),
+        .clock(sums0_reg$0$clock)
+    );
+    maglane_dff_192 sums0_reg$1(
+        .d(sums0_reg$1$d),
+        .q(sums0_reg$1$q),
+        .clock(sums0_reg$1$clock)
+    );
+    maglane_dff_192 sums0_reg$2(
+        .d(sums0_reg$2$d),
+        .q(sums0_reg$2$q),
+        .clock(sums0_reg$2$clock)
+    );
+    maglane_dff_192 sums0_reg$3(
+        .d(sums0_reg$3$d),
+        .q(sums0_reg$3$q),
+        .clock(sums0_reg$3$clock)
+    );
+    maglane_dff_192 sums1_reg$0(
+        .d(sums1_reg$0$d),
+        .q(sums1_reg$0$q),
+        .clock(sums1_reg$0$clock)
+    );
+    maglane_dff_192 sums1_reg$1(
+        .d(sums1_reg$1$d),
+        .q(sums1_reg$1$q),
+        .clock(sums1_reg$1$clock)
+    );
+    maglane_dff_192 sums1_reg$2(
+        .d(sums1_reg$2$d),
+        .q(sums1_reg$2$q),
+        .clock(sums1_reg$2$clock)
+    );
+    maglane_dff_192 sums1_reg$3(
+        .d(sums1_reg$3$d),
+        .q(sums1_reg$3$q),
+        .clock(sums1_reg$3$clock)
     );
     maglane_dff_256 row_exact0_reg$0(
         .d(row_exact0_reg$0$d),
@@ -1495,32 +1924,81 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
         all0$clock = clock;
         all1$clock = clock;
         frame_reg$0$clock = clock;
+        tuple_reg$0$clock = clock;
+        product0_reg$0$clock = clock;
+        product1_reg$0$clock = clock;
+        product0_late_reg$0$clock = clock;
+        product1_late_reg$0$clock = clock;
         frame_reg$1$clock = clock;
+        tuple_reg$1$clock = clock;
+        product0_reg$1$clock = clock;
+        product1_reg$1$clock = clock;
+        product0_late_reg$1$clock = clock;
+        product1_late_reg$1$clock = clock;
         frame_reg$2$clock = clock;
+        tuple_reg$2$clock = clock;
+        product0_reg$2$clock = clock;
+        product1_reg$2$clock = clock;
+        product0_late_reg$2$clock = clock;
+        product1_late_reg$2$clock = clock;
         frame_reg$3$clock = clock;
+        tuple_reg$3$clock = clock;
+        product0_reg$3$clock = clock;
+        product1_reg$3$clock = clock;
+        product0_late_reg$3$clock = clock;
+        product1_late_reg$3$clock = clock;
         frame_reg$4$clock = clock;
+        tuple_reg$4$clock = clock;
+        product0_reg$4$clock = clock;
+        product1_reg$4$clock = clock;
+        product0_late_reg$4$clock = clock;
+        product1_late_reg$4$clock = clock;
         frame_reg$5$clock = clock;
+        tuple_reg$5$clock = clock;
+        product0_reg$5$clock = clock;
+        product1_reg$5$clock = clock;
+        product0_late_reg$5$clock = clock;
+        product1_late_reg$5$clock = clock;
         frame_reg$6$clock = clock;
+        tuple_reg$6$clock = clock;
+        product0_reg$6$clock = clock;
+        product1_reg$6$clock = clock;
+        product0_late_reg$6$clock = clock;
+        product1_late_reg$6$clock = clock;
         frame_reg$7$clock = clock;
+        tuple_reg$7$clock = clock;
+        product0_reg$7$clock = clock;
+        product1_reg$7$clock = clock;
+        product0_late_reg$7$clock = clock;
+        product1_late_reg$7$clock = clock;
         frame_reg$8$clock = clock;
-        products0_reg$0$clock = clock;
-        products1_reg$0$clock = clock;
+        tuple_reg$8$clock = clock;
+        product0_reg$8$clock = clock;
+        product1_reg$8$clock = clock;
+        product0_late_reg$8$clock = clock;
+        product1_late_reg$8$clock = clock;
+        frame_reg$9$clock = clock;
+        tuple_reg$9$clock = clock;
+        product0_reg$9$clock = clock;
+        product1_reg$9$clock = clock;
+        product0_late_reg$9$clock = clock;
+        product1_late_reg$9$clock = clock;
         row_exact0_reg$0$clock = clock;
         row_exact1_reg$0$clock = clock;
         row_all0_reg$0$clock = clock;
         row_all1_reg$0$clock = clock;
-        products0_reg$1$clock = clock;
-        products1_reg$1$clock = clock;
         row_exact0_reg$1$clock = clock;
         row_exact1_reg$1$clock = clock;
         row_all0_reg$1$clock = clock;
         row_all1_reg$1$clock = clock;
-        hashes0_reg$0$clock = clock;
-        hashes1_reg$0$clock = clock;
-        hashes0_reg$1$clock = clock;
-        hashes1_reg$1$clock = clock;
-        hashes0_reg$2$clock = clock;
-        hashes1_reg$2$clock = clock;
+        sums0_reg$0$clock = clock;
+        sums1_reg$0$clock = clock;
+        sums0_reg$1$clock = clock;
+        sums1_reg$1$clock = clock;
+        sums0_reg$2$clock = clock;
+        sums1_reg$2$clock = clock;
+        sums0_reg$3$clock = clock;
+        sums1_reg$3$clock = clock;
         write_hit = write_enable & (write_address[(32'h1c)+:(4)] == region);
         exact0$wword = write_address[(32'h0)+:(3)];
         exact1$wword = write_address[(32'h0)+:(3)];
@@ -1539,47 +2017,117 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
         all0$we = write_hit & ~write_table;
         exact1$we = write_hit & write_table;
         all1$we = write_hit & write_table;
-        destination = s_frame[(64'h5e)+:(32)];
-        ports = s_frame[(64'h7e)+:(32)];
-        word$0 = destination[(32'h0)+:(16)];
-        word$1 = destination[(32'h10)+:(16)];
-        word$2 = ports[(32'h10)+:(16)];
+        half$0 = s_tuple[(64'h80)+:(32)];
+        half$1 = s_tuple[(64'ha0)+:(32)];
+        half$2 = s_tuple[(64'hc0)+:(32)];
+        half$3 = s_tuple[(64'he0)+:(32)];
+        half$4 = s_tuple[(64'h100)+:(32)];
+        word$0 = half$0[(32'h0)+:(16)];
+        word$1 = half$0[(32'h10)+:(16)];
+        word$2 = half$1[(32'h0)+:(16)];
+        word$3 = half$1[(32'h10)+:(16)];
+        word$4 = half$2[(32'h0)+:(16)];
+        word$5 = half$2[(32'h10)+:(16)];
+        word$6 = half$3[(32'h0)+:(16)];
+        word$7 = half$3[(32'h10)+:(16)];
+        word$8 = half$4[(32'h10)+:(16)];
+        word$9 = 32'h0;
         swapped$0 = (word$0 << 32'h8) | (word$0 >> 32'h8);
         swapped$1 = (word$1 << 32'h8) | (word$1 >> 32'h8);
         swapped$2 = (word$2 << 32'h8) | (word$2 >> 32'h8);
-        protocol_word = ((s_frame[(64'h9e)+:(8)]) & 16'hffff);
-        seeds$0 = settings[(64'hea)+:(32)];
-        seeds$1 = settings[(64'h10a)+:(32)];
-        seeds$2 = settings[(64'h12a)+:(32)];
-        seeds$3 = settings[(64'h14a)+:(32)];
-        products0_reg$0$d[(64'h0)+:(32)] = swapped$0 * seeds$0[(32'h0)+:(16)];
-        products0_reg$0$d[(64'h20)+:(32)] = swapped$1 * seeds$0[(32'h10)+:(16)];
-        products0_reg$0$d[(64'h40)+:(32)] = swapped$2 * seeds$1[(32'h0)+:(16)];
-        products0_reg$0$d[(64'h60)+:(32)] = protocol_word * seeds$1[(32'h10)+:(16)];
-        products1_reg$0$d[(64'h0)+:(32)] = swapped$0 * seeds$2[(32'h0)+:(16)];
-        products1_reg$0$d[(64'h20)+:(32)] = swapped$1 * seeds$2[(32'h10)+:(16)];
-        products1_reg$0$d[(64'h40)+:(32)] = swapped$2 * seeds$3[(32'h0)+:(16)];
-        products1_reg$0$d[(64'h60)+:(32)] = protocol_word * seeds$3[(32'h10)+:(16)];
-        products0_reg$1$d = products0_reg$0$q;
-        products1_reg$1$d = products1_reg$0$q;
-        hashes0_reg$0$d[(64'h0)+:(32)] = products0_reg$1$q[(64'h0)+:(32)] + products0_reg$1$q[(64'h20)+:(32)];
-        hashes0_reg$0$d[(64'h20)+:(32)] = products0_reg$1$q[(64'h40)+:(32)];
-        hashes0_reg$0$d[(64'h40)+:(32)] = products0_reg$1$q[(64'h60)+:(32)];
-        hashes1_reg$0$d[(64'h0)+:(32)] = products1_reg$1$q[(64'h0)+:(32)] + products1_reg$1$q[(64'h20)+:(32)];
-        hashes1_reg$0$d[(64'h20)+:(32)] = products1_reg$1$q[(64'h40)+:(32)];
-        hashes1_reg$0$d[(64'h40)+:(32)] = products1_reg$1$q[(64'h60)+:(32)];
-        hashes0_reg$1$d = hashes0_reg$0$q;
-        hashes1_reg$1$d = hashes1_reg$0$q;
-        hashes0_reg$2$d = hashes0_reg$1$q;
-        hashes1_reg$2$d = hashes1_reg$1$q;
-        hashes0_reg$1$d[(64'h0)+:(32)] = hashes0_reg$0$q[(64'h0)+:(32)] + hashes0_reg$0$q[(64'h40)+:(32)];
-        hashes1_reg$1$d[(64'h0)+:(32)] = hashes1_reg$0$q[(64'h0)+:(32)] + hashes1_reg$0$q[(64'h40)+:(32)];
-        hashes0_reg$2$d[(64'h40)+:(32)] = hashes0_reg$1$q[(64'h0)+:(32)] + hashes0_reg$1$q[(64'h20)+:(32)];
-        hashes1_reg$2$d[(64'h40)+:(32)] = hashes1_reg$1$q[(64'h0)+:(32)] + hashes1_reg$1$q[(64'h20)+:(32)];
-        total$0 = hashes0_reg$2$q[(64'h40)+:(32)];
-        total$1 = hashes1_reg$2$q[(64'h40)+:(32)];
-        total$2 = hashes0_reg$2$q[(64'h0)+:(32)];
-        total$3 = hashes1_reg$2$q[(64'h0)+:(32)];
+        swapped$3 = (word$3 << 32'h8) | (word$3 >> 32'h8);
+        swapped$4 = (word$4 << 32'h8) | (word$4 >> 32'h8);
+        swapped$5 = (word$5 << 32'h8) | (word$5 >> 32'h8);
+        swapped$6 = (word$6 << 32'h8) | (word$6 >> 32'h8);
+        swapped$7 = (word$7 << 32'h8) | (word$7 >> 32'h8);
+        swapped$8 = (word$8 << 32'h8) | (word$8 >> 32'h8);
+        swapped$9 = (word$9 << 32'h8) | (word$9 >> 32'h8);
+        swapped$9 = ((s_tuple[(64'h120)+:(8)]) & 16'hffff);
+        if (s_frame[(64'h26)+:(1)]) begin
+            swapped$9 = ((s_tuple[(64'h120)+:(8)]) & 16'hffff) | 32'h100;
+        end
+        seeds$0 = settings[(64'h16a)+:(32)];
+        seeds$1 = settings[(64'h18a)+:(32)];
+        seeds$2 = settings[(64'h1aa)+:(32)];
+        seeds$3 = settings[(64'h1ca)+:(32)];
+        seeds$4 = settings[(64'h1ea)+:(32)];
+        seeds$5 = settings[(64'h20a)+:(32)];
+        seeds$6 = settings[(64'h22a)+:(32)];
+        seeds$7 = settings[(64'h24a)+:(32)];
+        seeds$8 = settings[(64'h26a)+:(32)];
+        seeds$9 = settings[(64'h28a)+:(32)];
+        product0_reg$0$d = swapped$0 * seeds$0[(32'h0)+:(16)];
+        product0_reg$1$d = swapped$1 * seeds$0[(32'h10)+:(16)];
+        product0_reg$2$d = swapped$2 * seeds$1[(32'h0)+:(16)];
+        product0_reg$3$d = swapped$3 * seeds$1[(32'h10)+:(16)];
+        product0_reg$4$d = swapped$4 * seeds$2[(32'h0)+:(16)];
+        product0_reg$5$d = swapped$5 * seeds$2[(32'h10)+:(16)];
+        product0_reg$6$d = swapped$6 * seeds$3[(32'h0)+:(16)];
+        product0_reg$7$d = swapped$7 * seeds$3[(32'h10)+:(16)];
+        product0_reg$8$d = swapped$8 * seeds$4[(32'h0)+:(16)];
+        product0_reg$9$d = swapped$9 * seeds$4[(32'h10)+:(16)];
+        product1_reg$0$d = swapped$0 * seeds$5[(32'h0)+:(16)];
+        product1_reg$1$d = swapped$1 * seeds$5[(32'h10)+:(16)];
+        product1_reg$2$d = swapped$2 * seeds$6[(32'h0)+:(16)];
+        product1_reg$3$d = swapped$3 * seeds$6[(32'h10)+:(16)];
+        product1_reg$4$d = swapped$4 * seeds$7[(32'h0)+:(16)];
+        product1_reg$5$d = swapped$5 * seeds$7[(32'h10)+:(16)];
+        product1_reg$6$d = swapped$6 * seeds$8[(32'h0)+:(16)];
+        product1_reg$7$d = swapped$7 * seeds$8[(32'h10)+:(16)];
+        product1_reg$8$d = swapped$8 * seeds$9[(32'h0)+:(16)];
+        product1_reg$9$d = swapped$9 * seeds$9[(32'h10)+:(16)];
+        product0_late_reg$0$d = product0_reg$0$q;
+        product1_late_reg$0$d = product1_reg$0$q;
+        product0_late_reg$1$d = product0_reg$1$q;
+        product1_late_reg$1$d = product1_reg$1$q;
+        product0_late_reg$2$d = product0_reg$2$q;
+        product1_late_reg$2$d = product1_reg$2$q;
+        product0_late_reg$3$d = product0_reg$3$q;
+        product1_late_reg$3$d = product1_reg$3$q;
+        product0_late_reg$4$d = product0_reg$4$q;
+        product1_late_reg$4$d = product1_reg$4$q;
+        product0_late_reg$5$d = product0_reg$5$q;
+        product1_late_reg$5$d = product1_reg$5$q;
+        product0_late_reg$6$d = product0_reg$6$q;
+        product1_late_reg$6$d = product1_reg$6$q;
+        product0_late_reg$7$d = product0_reg$7$q;
+        product1_late_reg$7$d = product1_reg$7$q;
+        product0_late_reg$8$d = product0_reg$8$q;
+        product1_late_reg$8$d = product1_reg$8$q;
+        product0_late_reg$9$d = product0_reg$9$q;
+        product1_late_reg$9$d = product1_reg$9$q;
+        sums0_reg$1$d = sums0_reg$0$q;
+        sums1_reg$1$d = sums1_reg$0$q;
+        sums0_reg$2$d = sums0_reg$1$q;
+        sums1_reg$2$d = sums1_reg$1$q;
+        sums0_reg$3$d = sums0_reg$2$q;
+        sums1_reg$3$d = sums1_reg$2$q;
+        sums0_reg$0$d[(64'h0)+:(32)] = product0_late_reg$0$q + product0_late_reg$1$q;
+        sums0_reg$0$d[(64'h20)+:(32)] = product0_late_reg$2$q + product0_late_reg$3$q;
+        sums0_reg$0$d[(64'h40)+:(32)] = product0_late_reg$4$q + product0_late_reg$5$q;
+        sums0_reg$0$d[(64'h60)+:(32)] = product0_late_reg$6$q + product0_late_reg$7$q;
+        sums0_reg$0$d[(64'h80)+:(32)] = product0_late_reg$9$q;
+        sums0_reg$0$d[(64'ha0)+:(32)] = product0_late_reg$8$q + product0_late_reg$9$q;
+        sums0_reg$1$d[(64'h0)+:(32)] = sums0_reg$0$q[(64'h0)+:(32)] + sums0_reg$0$q[(64'h20)+:(32)];
+        sums0_reg$1$d[(64'h40)+:(32)] = sums0_reg$0$q[(64'h40)+:(32)] + sums0_reg$0$q[(64'h60)+:(32)];
+        sums0_reg$2$d[(64'h0)+:(32)] = sums0_reg$1$q[(64'h0)+:(32)] + sums0_reg$1$q[(64'h40)+:(32)];
+        sums0_reg$3$d[(64'h80)+:(32)] = sums0_reg$2$q[(64'h0)+:(32)] + sums0_reg$2$q[(64'h80)+:(32)];
+        sums0_reg$3$d[(64'ha0)+:(32)] = sums0_reg$2$q[(64'h0)+:(32)] + sums0_reg$2$q[(64'ha0)+:(32)];
+        sums1_reg$0$d[(64'h0)+:(32)] = product1_late_reg$0$q + product1_late_reg$1$q;
+        sums1_reg$0$d[(64'h20)+:(32)] = product1_late_reg$2$q + product1_late_reg$3$q;
+        sums1_reg$0$d[(64'h40)+:(32)] = product1_late_reg$4$q + product1_late_reg$5$q;
+        sums1_reg$0$d[(64'h60)+:(32)] = product1_late_reg$6$q + product1_late_reg$7$q;
+        sums1_reg$0$d[(64'h80)+:(32)] = product1_late_reg$9$q;
+        sums1_reg$0$d[(64'ha0)+:(32)] = product1_late_reg$8$q + product1_late_reg$9$q;
+        sums1_reg$1$d[(64'h0)+:(32)] = sums1_reg$0$q[(64'h0)+:(32)] + sums1_reg$0$q[(64'h20)+:(32)];
+        sums1_reg$1$d[(64'h40)+:(32)] = sums1_reg$0$q[(64'h40)+:(32)] + sums1_reg$0$q[(64'h60)+:(32)];
+        sums1_reg$2$d[(64'h0)+:(32)] = sums1_reg$1$q[(64'h0)+:(32)] + sums1_reg$1$q[(64'h40)+:(32)];
+        sums1_reg$3$d[(64'h80)+:(32)] = sums1_reg$2$q[(64'h0)+:(32)] + sums1_reg$2$q[(64'h80)+:(32)];
+        sums1_reg$3$d[(64'ha0)+:(32)] = sums1_reg$2$q[(64'h0)+:(32)] + sums1_reg$2$q[(64'ha0)+:(32)];
+        total$0 = sums0_reg$3$q[(64'ha0)+:(32)];
+        total$1 = sums1_reg$3$q[(64'ha0)+:(32)];
+        total$2 = sums0_reg$3$q[(64'h80)+:(32)];
+        total$3 = sums1_reg$3$q[(64'h80)+:(32)];
         address$0 = total$0[(32'h0)+:(16)] ^ total$0[(32'h10)+:(16)];
         address$1 = total$1[(32'h0)+:(16)] ^ total$1[(32'h10)+:(16)];
         address$2 = total$2[(32'h0)+:(16)] ^ total$2[(32'h10)+:(16)];
@@ -1600,13 +2148,18 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
         rows$1 = row_exact1_reg$0$q;
         rows$2 = row_all0_reg$0$q;
         rows$3 = row_all1_reg$0$q;
-        key_ports = frame_reg$6$q[(64'h7e)+:(32)];
-        key_exact = ((key_ports[(32'h10)+:(16)]) & 32'hffffffff) | (((frame_reg$6$q[(64'h9e)+:(8)]) & 32'hffffffff) << 32'h10) | (((flags_exact) & 32'hffffffff) << 32'h18);
-        key_all = (((frame_reg$6$q[(64'h9e)+:(8)]) & 32'hffffffff) << 32'h10) | (((flags_all) & 32'hffffffff) << 32'h18);
-        same$0 = (rows$0[(64'h0)+:(32)] == frame_reg$6$q[(64'h5e)+:(32)]) & ((rows$0[(64'h20)+:(32)] == 32'h0) & (rows$0[(64'h40)+:(32)] == 32'h0) & (rows$0[(64'h60)+:(32)] == 32'h0));
-        same$1 = (rows$1[(64'h0)+:(32)] == frame_reg$6$q[(64'h5e)+:(32)]) & ((rows$1[(64'h20)+:(32)] == 32'h0) & (rows$1[(64'h40)+:(32)] == 32'h0) & (rows$1[(64'h60)+:(32)] == 32'h0));
-        same$2 = (rows$2[(64'h0)+:(32)] == frame_reg$6$q[(64'h5e)+:(32)]) & ((rows$2[(64'h20)+:(32)] == 32'h0) & (rows$2[(64'h40)+:(32)] == 32'h0) & (rows$2[(64'h60)+:(32)] == 32'h0));
-        same$3 = (rows$3[(64'h0)+:(32)] == frame_reg$6$q[(64'h5e)+:(32)]) & ((rows$3[(64'h20)+:(32)] == 32'h0) & (rows$3[(64'h40)+:(32)] == 32'h0) & (rows$3[(64'h60)+:(32)] == 32'h0));
+        tuple = tuple_reg$7$q;
+        key_ports = tuple_reg$7$q[(64'h100)+:(32)];
+        family_flag = 32'h0;
+        if (frame_reg$7$q[(64'h26)+:(1)]) begin
+            family_flag = flag_ipv6;
+        end
+        key_exact = ((key_ports[(32'h10)+:(16)]) & 32'hffffffff) | (((tuple[(64'h120)+:(8)]) & 32'hffffffff) << 32'h10) | (((flags_exact) & 32'hffffffff) << 32'h18) | (((family_flag) & 32'hffffffff) << 32'h18);
+        key_all = (((tuple[(64'h120)+:(8)]) & 32'hffffffff) << 32'h10) | (((flags_all) & 32'hffffffff) << 32'h18) | (((family_flag) & 32'hffffffff) << 32'h18);
+        same$0 = ((rows$0[(64'h0)+:(32)] == tuple[(64'h80)+:(32)]) & (rows$0[(64'h20)+:(32)] == tuple[(64'ha0)+:(32)])) & ((rows$0[(64'h40)+:(32)] == tuple[(64'hc0)+:(32)]) & (rows$0[(64'h60)+:(32)] == tuple[(64'he0)+:(32)]));
+        same$1 = ((rows$1[(64'h0)+:(32)] == tuple[(64'h80)+:(32)]) & (rows$1[(64'h20)+:(32)] == tuple[(64'ha0)+:(32)])) & ((rows$1[(64'h40)+:(32)] == tuple[(64'hc0)+:(32)]) & (rows$1[(64'h60)+:(32)] == tuple[(64'he0)+:(32)]));
+        same$2 = ((rows$2[(64'h0)+:(32)] == tuple[(64'h80)+:(32)]) & (rows$2[(64'h20)+:(32)] == tuple[(64'ha0)+:(32)])) & ((rows$2[(64'h40)+:(32)] == tuple[(64'hc0)+:(32)]) & (rows$2[(64'h60)+:(32)] == tuple[(64'he0)+:(32)]));
+        same$3 = ((rows$3[(64'h0)+:(32)] == tuple[(64'h80)+:(32)]) & (rows$3[(64'h20)+:(32)] == tuple[(64'ha0)+:(32)])) & ((rows$3[(64'h40)+:(32)] == tuple[(64'hc0)+:(32)]) & (rows$3[(64'h60)+:(32)] == tuple[(64'he0)+:(32)]));
         hits_reg$d[(64'h0)+:(1)] = same$0 & ((rows$0[(64'h80)+:(32)] & key_mask) == key_exact);
         hits_reg$d[(64'h1)+:(1)] = same$1 & ((rows$1[(64'h80)+:(32)] & key_mask) == key_exact);
         hits_reg$d[(64'h2)+:(1)] = same$2 & ((rows$2[(64'h80)+:(32)] & key_mask) == key_all);
@@ -1628,22 +2181,33 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
         row_reg$d = row;
         found_reg$d = found;
         frame_reg$1$d = frame_reg$0$q;
+        tuple_reg$1$d = tuple_reg$0$q;
         frame_reg$2$d = frame_reg$1$q;
+        tuple_reg$2$d = tuple_reg$1$q;
         frame_reg$3$d = frame_reg$2$q;
+        tuple_reg$3$d = tuple_reg$2$q;
         frame_reg$4$d = frame_reg$3$q;
+        tuple_reg$4$d = tuple_reg$3$q;
         frame_reg$5$d = frame_reg$4$q;
+        tuple_reg$5$d = tuple_reg$4$q;
         frame_reg$6$d = frame_reg$5$q;
+        tuple_reg$6$d = tuple_reg$5$q;
         frame_reg$7$d = frame_reg$6$q;
+        tuple_reg$7$d = tuple_reg$6$q;
         frame_reg$8$d = frame_reg$7$q;
+        tuple_reg$8$d = tuple_reg$7$q;
+        frame_reg$9$d = frame_reg$8$q;
+        tuple_reg$9$d = tuple_reg$8$q;
         frame_reg$0$d = s_frame;
+        tuple_reg$0$d = s_tuple;
         row_word4 = row_reg$q[(64'h80)+:(32)];
         row_word5 = row_reg$q[(64'ha0)+:(32)];
         row_word7 = row_reg$q[(64'he0)+:(32)];
         flags = row_word4[(32'h18)+:(8)];
-        verdict = frame_reg$8$q[(64'h0)+:(5)];
-        frame[(64'hb5)+:(1)] = 1'b0;
-        if (frame_reg$8$q[(64'h0)+:(5)] == 32'h0) begin
-            frame[(64'hb5)+:(1)] = found_reg$q;
+        verdict = frame_reg$9$q[(64'h0)+:(5)];
+        frame[(64'h4f)+:(1)] = 1'b0;
+        if (frame_reg$9$q[(64'h0)+:(5)] == 32'h0) begin
+            frame[(64'h4f)+:(1)] = found_reg$q;
             if (~found_reg$q) begin
                 verdict = pass_no_service;
             end
@@ -1651,18 +2215,19 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
                 verdict = drop_service_disabled;
             end
         end
-        frame[(64'h5)+:(176)] = frame_reg$8$q;
+        frame[(64'h5)+:(74)] = frame_reg$9$q;
         frame[(64'h0)+:(5)] = verdict;
-        frame[(64'hf8)+:(1)] = flags[32'h4];
-        frame[(64'hc6)+:(2)] = flags[(32'h5)+:(2)];
-        frame[(64'hd0)+:(24)] = row_word5[(32'h0)+:(24)];
-        frame[(64'hc8)+:(8)] = row_word5[(32'h18)+:(8)];
-        frame[(64'hf9)+:(32)] = row_reg$q[(64'hc0)+:(32)];
-        frame[(64'he8)+:(16)] = row_word7[(32'h0)+:(16)];
-        frame[(64'hb6)+:(16)] = row_word7[(32'h10)+:(16)];
+        frame[(64'h92)+:(1)] = flags[32'h4];
+        frame[(64'h60)+:(2)] = flags[(32'h5)+:(2)];
+        frame[(64'h6a)+:(24)] = row_word5[(32'h0)+:(24)];
+        frame[(64'h62)+:(8)] = row_word5[(32'h18)+:(8)];
+        frame[(64'h93)+:(32)] = row_reg$q[(64'hc0)+:(32)];
+        frame[(64'h82)+:(16)] = row_word7[(32'h0)+:(16)];
+        frame[(64'h50)+:(16)] = row_word7[(32'h10)+:(16)];
         m_frame = frame;
-        valid_reg$d = (valid_reg$q << 32'h1) | ((s_valid) & 9'h1ff);
-        m_valid = valid_reg$q[32'h8];
+        m_tuple = tuple_reg$9$q;
+        valid_reg$d = (valid_reg$q << 32'h1) | ((s_valid) & 10'h3ff);
+        m_valid = valid_reg$q[32'h9];
         if (reset) begin
             valid_reg$d = 32'h0;
         end
@@ -1698,7 +2263,7 @@ module maglane_core$control(clock,reset,address,data,enable,settings,timeouts,ti
     input wire  [31:0] address;
     input wire  [31:0] data;
     input wire  enable;
-    output reg  [361:0] settings;
+    output reg  [681:0] settings;
     output reg  [17:0] timeouts;
     output reg  [31:0] tick_ms;
     output reg  [19:0] clocks_per_ms;
@@ -2192,10 +2757,20 @@ module maglane_core$control(clock,reset,address,data,enable,settings,timeouts,ti
         settings[(64'h31)+:(1)] = word_reg$5$q[32'h18];
         settings[(64'h3a)+:(32)] = word_reg$6$q;
         settings[(64'h5a)+:(16)] = mask_reg$q;
-        settings[(64'hea)+:(32)] = word_reg$12$q;
-        settings[(64'h10a)+:(32)] = word_reg$16$q;
-        settings[(64'h12a)+:(32)] = word_reg$17$q;
-        settings[(64'h14a)+:(32)] = word_reg$21$q;
+        settings[(64'hea)+:(32)] = word_reg$8$q;
+        settings[(64'h10a)+:(32)] = word_reg$9$q;
+        settings[(64'h12a)+:(32)] = word_reg$10$q;
+        settings[(64'h14a)+:(32)] = word_reg$11$q;
+        settings[(64'h16a)+:(32)] = word_reg$12$q;
+        settings[(64'h18a)+:(32)] = word_reg$13$q;
+        settings[(64'h1aa)+:(32)] = word_reg$14$q;
+        settings[(64'h1ca)+:(32)] = word_reg$15$q;
+        settings[(64'h1ea)+:(32)] = word_reg$16$q;
+        settings[(64'h20a)+:(32)] = word_reg$17$q;
+        settings[(64'h22a)+:(32)] = word_reg$18$q;
+        settings[(64'h24a)+:(32)] = word_reg$19$q;
+        settings[(64'h26a)+:(32)] = word_reg$20$q;
+        settings[(64'h28a)+:(32)] = word_reg$21$q;
         if (reset) begin
             serve_reg$d = 1'b0;
             set_tick_reg$d = 1'b0;
@@ -2576,36 +3151,38 @@ module maglane_core$flow_counters$bytes_high$ram(clock,raddr,rdata,waddr,wdata,w
     end
 endmodule
 
-module maglane_core$flow_hash(clock,reset,settings,s_valid,s_frame,m_valid,m_ready,m_frame,m_hashes);
+module maglane_core$flow_hash(clock,reset,settings,s_valid,s_frame,s_tuple,m_valid,m_ready,m_frame,m_hashes);
     // Module arguments
     input wire  clock;
     input wire  reset;
-    input wire  [361:0] settings;
+    input wire  [681:0] settings;
     input wire  s_valid;
-    input wire  [280:0] s_frame;
+    input wire  [178:0] s_frame;
+    input wire  [295:0] s_tuple;
     output reg  m_valid;
     input wire  m_ready;
-    output reg  [280:0] m_frame;
+    output reg  [178:0] m_frame;
     output reg  [127:0] m_hashes;
     // Constant declarations
     localparam  no_hashes = 128'h0;
-    localparam  init$0 = 16'h6575;
-    localparam  init$1 = 16'h7073;
-    localparam  init$2 = 16'h6d65;
-    localparam  init$3 = 16'h736f;
-    localparam  init$4 = 16'h6f6d;
-    localparam  init$5 = 16'h6e64;
-    localparam  init$6 = 16'h7261;
-    localparam  init$7 = 16'h646f;
-    localparam  init$8 = 16'h7261;
-    localparam  init$9 = 16'h6e65;
-    localparam  init$10 = 16'h6765;
-    localparam  init$11 = 16'h6c79;
-    localparam  init$12 = 16'h6573;
-    localparam  init$13 = 16'h7974;
-    localparam  init$14 = 16'h6462;
-    localparam  init$15 = 16'h7465;
+    localparam  constants$0 = 16'h6575;
+    localparam  constants$1 = 16'h7073;
+    localparam  constants$2 = 16'h6d65;
+    localparam  constants$3 = 16'h736f;
+    localparam  constants$4 = 16'h6f6d;
+    localparam  constants$5 = 16'h6e64;
+    localparam  constants$6 = 16'h7261;
+    localparam  constants$7 = 16'h646f;
+    localparam  constants$8 = 16'h7261;
+    localparam  constants$9 = 16'h6e65;
+    localparam  constants$10 = 16'h6765;
+    localparam  constants$11 = 16'h6c79;
+    localparam  constants$12 = 16'h6573;
+    localparam  constants$13 = 16'h7974;
+    localparam  constants$14 = 16'h6462;
+    localparam  constants$15 = 16'h7465;
     localparam  length_byte = 32'hd000000;
+    localparam  length_byte_v6 = 32'h25000000;
     localparam  finalisation = 16'hff;
     localparam  client_protocol = 2'b1;
     localparam  client = 2'b10;
@@ -2618,136 +3195,117 @@ module maglane_core$flow_hash(clock,reset,settings,s_valid,s_frame,m_valid,m_rea
     wire  [127:0] results$dout;
     wire  results$valid;
     reg  results$pop;
-    reg  [25:0] found_reg$d;
-    wire  [25:0] found_reg$q;
+    reg  [36:0] found_reg$d;
+    wire  [36:0] found_reg$q;
     reg  found_reg$clock;
     reg  queue$clock;
     reg  queue$reset;
-    reg  [280:0] queue$din;
+    reg  [178:0] queue$din;
     reg  queue$push;
     wire  queue$full;
-    wire  [280:0] queue$dout;
+    wire  [178:0] queue$dout;
     wire  queue$valid;
     reg  queue$pop;
+    reg  tuples$clock;
+    reg  tuples$reset;
+    reg  [295:0] tuples$din;
+    reg  tuples$push;
+    wire  tuples$full;
+    wire  [295:0] tuples$dout;
+    wire  tuples$valid;
+    reg  tuples$pop;
     reg  waiting$clock;
     reg  waiting$reset;
-    reg  [280:0] waiting$din;
+    reg  [178:0] waiting$din;
     reg  waiting$push;
     wire  waiting$full;
-    wire  [280:0] waiting$dout;
+    wire  [178:0] waiting$dout;
     wire  waiting$valid;
     reg  waiting$pop;
     reg  second_slot_reg$d;
     wire  second_slot_reg$q;
     reg  second_slot_reg$clock;
-    reg  [1:0] affinity_reg$d;
-    wire  [1:0] affinity_reg$q;
-    reg  affinity_reg$clock;
-    reg  [103:0] message_reg$d;
-    wire  [103:0] message_reg$q;
-    reg  message_reg$clock;
-    reg  [25:0] issue_reg$d;
-    wire  [25:0] issue_reg$q;
+    reg  [298:0] slot_reg$d;
+    wire  [298:0] slot_reg$q;
+    reg  slot_reg$clock;
+    reg  [320:0] message_reg$0$d;
+    wire  [320:0] message_reg$0$q;
+    reg  message_reg$0$clock;
+    reg  [320:0] message_reg$1$d;
+    wire  [320:0] message_reg$1$q;
+    reg  message_reg$1$clock;
+    reg  [320:0] message_reg$2$d;
+    wire  [320:0] message_reg$2$q;
+    reg  message_reg$2$clock;
+    reg  [320:0] message_reg$3$d;
+    wire  [320:0] message_reg$3$q;
+    reg  message_reg$3$clock;
+    reg  [320:0] message_reg$4$d;
+    wire  [320:0] message_reg$4$q;
+    reg  message_reg$4$clock;
+    reg  [320:0] message_reg$5$d;
+    wire  [320:0] message_reg$5$q;
+    reg  message_reg$5$clock;
+    reg  [320:0] message_reg$6$d;
+    wire  [320:0] message_reg$6$q;
+    reg  message_reg$6$clock;
+    reg  [320:0] message_reg$7$d;
+    wire  [320:0] message_reg$7$q;
+    reg  message_reg$7$clock;
+    reg  [320:0] message_reg$8$d;
+    wire  [320:0] message_reg$8$q;
+    reg  message_reg$8$clock;
+    reg  [320:0] message_reg$9$d;
+    wire  [320:0] message_reg$9$q;
+    reg  message_reg$9$clock;
+    reg  [320:0] message_reg$10$d;
+    wire  [320:0] message_reg$10$q;
+    reg  message_reg$10$clock;
+    reg  [320:0] message_reg$11$d;
+    wire  [320:0] message_reg$11$q;
+    reg  message_reg$11$clock;
+    reg  [320:0] message_reg$12$d;
+    wire  [320:0] message_reg$12$q;
+    reg  message_reg$12$clock;
+    reg  [320:0] message_reg$13$d;
+    wire  [320:0] message_reg$13$q;
+    reg  message_reg$13$clock;
+    reg  [320:0] message_reg$14$d;
+    wire  [320:0] message_reg$14$q;
+    reg  message_reg$14$clock;
+    reg  [320:0] message_reg$15$d;
+    wire  [320:0] message_reg$15$q;
+    reg  message_reg$15$clock;
+    reg  [320:0] message_reg$16$d;
+    wire  [320:0] message_reg$16$q;
+    reg  message_reg$16$clock;
+    reg  [320:0] message_reg$17$d;
+    wire  [320:0] message_reg$17$q;
+    reg  message_reg$17$clock;
+    reg  [320:0] message_reg$18$d;
+    wire  [320:0] message_reg$18$q;
+    reg  message_reg$18$clock;
+    reg  [320:0] message_reg$19$d;
+    wire  [320:0] message_reg$19$q;
+    reg  message_reg$19$clock;
+    reg  [320:0] message_reg$20$d;
+    wire  [320:0] message_reg$20$q;
+    reg  message_reg$20$clock;
+    reg  [320:0] message_reg$21$d;
+    wire  [320:0] message_reg$21$q;
+    reg  message_reg$21$clock;
+    reg  [320:0] message_reg$22$d;
+    wire  [320:0] message_reg$22$q;
+    reg  message_reg$22$clock;
+    reg  [36:0] issue_reg$d;
+    wire  [36:0] issue_reg$q;
     reg  issue_reg$clock;
-    reg  [31:0] block0_low_reg$0$d;
-    wire  [31:0] block0_low_reg$0$q;
-    reg  block0_low_reg$0$clock;
-    reg  [31:0] block0_low_reg$1$d;
-    wire  [31:0] block0_low_reg$1$q;
-    reg  block0_low_reg$1$clock;
-    reg  [31:0] block0_low_reg$2$d;
-    wire  [31:0] block0_low_reg$2$q;
-    reg  block0_low_reg$2$clock;
-    reg  [31:0] block0_low_reg$3$d;
-    wire  [31:0] block0_low_reg$3$q;
-    reg  block0_low_reg$3$clock;
-    reg  [31:0] block0_low_reg$4$d;
-    wire  [31:0] block0_low_reg$4$q;
-    reg  block0_low_reg$4$clock;
-    reg  [31:0] block0_high_reg$0$d;
-    wire  [31:0] block0_high_reg$0$q;
-    reg  block0_high_reg$0$clock;
-    reg  [31:0] block0_high_reg$1$d;
-    wire  [31:0] block0_high_reg$1$q;
-    reg  block0_high_reg$1$clock;
-    reg  [31:0] block0_high_reg$2$d;
-    wire  [31:0] block0_high_reg$2$q;
-    reg  block0_high_reg$2$clock;
-    reg  [31:0] block0_high_reg$3$d;
-    wire  [31:0] block0_high_reg$3$q;
-    reg  block0_high_reg$3$clock;
-    reg  [31:0] block0_high_reg$4$d;
-    wire  [31:0] block0_high_reg$4$q;
-    reg  block0_high_reg$4$clock;
-    reg  [31:0] block1_low_reg$0$d;
-    wire  [31:0] block1_low_reg$0$q;
-    reg  block1_low_reg$0$clock;
-    reg  [31:0] block1_low_reg$1$d;
-    wire  [31:0] block1_low_reg$1$q;
-    reg  block1_low_reg$1$clock;
-    reg  [31:0] block1_low_reg$2$d;
-    wire  [31:0] block1_low_reg$2$q;
-    reg  block1_low_reg$2$clock;
-    reg  [31:0] block1_low_reg$3$d;
-    wire  [31:0] block1_low_reg$3$q;
-    reg  block1_low_reg$3$clock;
-    reg  [31:0] block1_low_reg$4$d;
-    wire  [31:0] block1_low_reg$4$q;
-    reg  block1_low_reg$4$clock;
-    reg  [31:0] block1_low_reg$5$d;
-    wire  [31:0] block1_low_reg$5$q;
-    reg  block1_low_reg$5$clock;
-    reg  [31:0] block1_low_reg$6$d;
-    wire  [31:0] block1_low_reg$6$q;
-    reg  block1_low_reg$6$clock;
-    reg  [31:0] block1_low_reg$7$d;
-    wire  [31:0] block1_low_reg$7$q;
-    reg  block1_low_reg$7$clock;
-    reg  [31:0] block1_low_reg$8$d;
-    wire  [31:0] block1_low_reg$8$q;
-    reg  block1_low_reg$8$clock;
-    reg  [31:0] block1_low_reg$9$d;
-    wire  [31:0] block1_low_reg$9$q;
-    reg  block1_low_reg$9$clock;
-    reg  [31:0] block1_high_reg$0$d;
-    wire  [31:0] block1_high_reg$0$q;
-    reg  block1_high_reg$0$clock;
-    reg  [31:0] block1_high_reg$1$d;
-    wire  [31:0] block1_high_reg$1$q;
-    reg  block1_high_reg$1$clock;
-    reg  [31:0] block1_high_reg$2$d;
-    wire  [31:0] block1_high_reg$2$q;
-    reg  block1_high_reg$2$clock;
-    reg  [31:0] block1_high_reg$3$d;
-    wire  [31:0] block1_high_reg$3$q;
-    reg  block1_high_reg$3$clock;
-    reg  [31:0] block1_high_reg$4$d;
-    wire  [31:0] block1_high_reg$4$q;
-    reg  block1_high_reg$4$clock;
-    reg  [31:0] block1_high_reg$5$d;
-    wire  [31:0] block1_high_reg$5$q;
-    reg  block1_high_reg$5$clock;
-    reg  [31:0] block1_high_reg$6$d;
-    wire  [31:0] block1_high_reg$6$q;
-    reg  block1_high_reg$6$clock;
-    reg  [31:0] block1_high_reg$7$d;
-    wire  [31:0] block1_high_reg$7$q;
-    reg  block1_high_reg$7$clock;
-    reg  [31:0] block1_high_reg$8$d;
-    wire  [31:0] block1_high_reg$8$q;
-    reg  block1_high_reg$8$clock;
-    reg  [31:0] block1_high_reg$9$d;
-    wire  [31:0] block1_high_reg$9$q;
-    reg  block1_high_reg$9$clock;
     reg  [255:0] init_reg$d;
     wire  [255:0] init_reg$q;
     reg  init_reg$clock;
-    reg  [255:0] merge_reg$d;
-    wire  [255:0] merge_reg$q;
-    reg  merge_reg$clock;
-    reg  [255:0] final_reg$d;
-    wire  [255:0] final_reg$q;
-    reg  final_reg$clock;
+    reg  [255:0] third_reg$d;
+    wire  [255:0] third_reg$q;
+    reg  third_reg$clock;
     reg  [31:0] hash_low_reg$0$d;
     wire  [31:0] hash_low_reg$0$q;
     reg  hash_low_reg$0$clock;
@@ -2775,6 +3333,15 @@ module maglane_core$flow_hash(clock,reset,settings,s_valid,s_frame,m_valid,m_rea
     reg  first$4$clock;
     reg  [255:0] first$4$s_state;
     wire  [255:0] first$4$m_state;
+    reg  first$5$clock;
+    reg  [255:0] first$5$s_state;
+    wire  [255:0] first$5$m_state;
+    reg  first$6$clock;
+    reg  [255:0] first$6$s_state;
+    wire  [255:0] first$6$m_state;
+    reg  first$7$clock;
+    reg  [255:0] first$7$s_state;
+    wire  [255:0] first$7$m_state;
     reg  second$0$clock;
     reg  [255:0] second$0$s_state;
     wire  [255:0] second$0$m_state;
@@ -2790,27 +3357,61 @@ module maglane_core$flow_hash(clock,reset,settings,s_valid,s_frame,m_valid,m_rea
     reg  second$4$clock;
     reg  [255:0] second$4$s_state;
     wire  [255:0] second$4$m_state;
+    reg  second$5$clock;
+    reg  [255:0] second$5$s_state;
+    wire  [255:0] second$5$m_state;
+    reg  second$6$clock;
+    reg  [255:0] second$6$s_state;
+    wire  [255:0] second$6$m_state;
+    reg  second$7$clock;
+    reg  [255:0] second$7$s_state;
+    wire  [255:0] second$7$m_state;
+    reg  [255:0] absorb$0$s_state;
+    reg  [31:0] absorb$0$done_low;
+    reg  [31:0] absorb$0$done_high;
+    reg  [31:0] absorb$0$next_low;
+    reg  [31:0] absorb$0$next_high;
+    wire  [255:0] absorb$0$m_state;
+    reg  [255:0] absorb$1$s_state;
+    reg  [31:0] absorb$1$done_low;
+    reg  [31:0] absorb$1$done_high;
+    reg  [31:0] absorb$1$next_low;
+    reg  [31:0] absorb$1$next_high;
+    wire  [255:0] absorb$1$m_state;
+    reg  [255:0] absorb$2$s_state;
+    reg  [31:0] absorb$2$done_low;
+    reg  [31:0] absorb$2$done_high;
+    reg  [31:0] absorb$2$next_low;
+    reg  [31:0] absorb$2$next_high;
+    wire  [255:0] absorb$2$m_state;
+    reg  [255:0] absorb$3$s_state;
+    reg  [31:0] absorb$3$done_low;
+    reg  [31:0] absorb$3$done_high;
+    reg  [31:0] absorb$3$next_low;
+    reg  [31:0] absorb$3$next_high;
+    wire  [255:0] absorb$3$m_state;
     // Local signals
     reg  [127:0] result;
-    reg  [280:0] head;
-    reg  [175:0] tuple;
+    reg  [178:0] head;
+    reg  [73:0] parsed;
     reg  take;
-    reg  [103:0] message;
+    reg  [298:0] slot;
+    reg  [295:0] tuple;
+    reg  [320:0] message;
+    reg  [255:0] init;
     reg  [31:0] key$0;
     reg  [31:0] key$1;
     reg  [31:0] key$2;
     reg  [31:0] key$3;
     reg  [31:0] entering$0;
     reg  [31:0] entering$1;
-    reg  [31:0] after_first$0;
-    reg  [31:0] after_first$1;
-    reg  [31:0] after_first$2;
-    reg  [31:0] after_first$3;
-    reg  [31:0] after_second$0;
-    reg  [31:0] after_second$1;
-    reg  [255:0] state0;
-    reg  [255:0] state1;
-    reg  [255:0] state4;
+    reg  [31:0] last_low;
+    reg  [31:0] last_high;
+    reg  [31:0] first_low;
+    reg  [31:0] first_high;
+    reg  [255:0] compressed;
+    reg  [255:0] finalised;
+    reg  [255:0] last_state;
     reg  [15:0] lane$0;
     reg  [15:0] lane$1;
     reg  [15:0] lane$2;
@@ -2826,7 +3427,7 @@ module maglane_core$flow_hash(clock,reset,settings,s_valid,s_frame,m_valid,m_rea
         .valid(results$valid),
         .pop(results$pop)
     );
-    maglane_dff_26 found_reg(
+    maglane_dff_37 found_reg(
         .d(found_reg$d),
         .q(found_reg$q),
         .clock(found_reg$clock)
@@ -2840,6 +3441,16 @@ module maglane_core$flow_hash(clock,reset,settings,s_valid,s_frame,m_valid,m_rea
         .dout(queue$dout),
         .valid(queue$valid),
         .pop(queue$pop)
+    );
+    maglane_core$flow_hash$tuples tuples(
+        .clock(tuples$clock),
+        .reset(tuples$reset),
+        .din(tuples$din),
+        .push(tuples$push),
+        .full(tuples$full),
+        .dout(tuples$dout),
+        .valid(tuples$valid),
+        .pop(tuples$pop)
     );
     maglane_core$flow_hash$queue waiting(
         .clock(waiting$clock),
@@ -2856,185 +3467,140 @@ module maglane_core$flow_hash(clock,reset,settings,s_valid,s_frame,m_valid,m_rea
         .q(second_slot_reg$q),
         .clock(second_slot_reg$clock)
     );
-    maglane_dff_2 affinity_reg(
-        .d(affinity_reg$d),
-        .q(affinity_reg$q),
-        .clock(affinity_reg$clock)
+    maglane_dff_299 slot_reg(
+        .d(slot_reg$d),
+        .q(slot_reg$q),
+        .clock(slot_reg$clock)
     );
-    maglane_dff_104 message_reg(
-        .d(message_reg$d),
-        .q(message_reg$q),
-        .clock(message_reg$clock)
+    maglane_dff_321 message_reg$0(
+        .d(message_reg$0$d),
+        .q(message_reg$0$q),
+        .clock(message_reg$0$clock)
     );
-    maglane_dff_26 issue_reg(
+    maglane_dff_321 message_reg$1(
+        .d(message_reg$1$d),
+        .q(message_reg$1$q),
+        .clock(message_reg$1$clock)
+    );
+    maglane_dff_321 message_reg$2(
+        .d(message_reg$2$d),
+        .q(message_reg$2$q),
+        .clock(message_reg$2$clock)
+    );
+    maglane_dff_321 message_reg$3(
+        .d(message_reg$3$d),
+        .q(message_reg$3$q),
+        .clock(message_reg$3$clock)
+    );
+    maglane_dff_321 message_reg$4(
+        .d(message_reg$4$d),
+        .q(message_reg$4$q),
+        .clock(message_reg$4$clock)
+    );
+    maglane_dff_321 message_reg$5(
+        .d(message_reg$5$d),
+        .q(message_reg$5$q),
+        .clock(message_reg$5$clock)
+    );
+    maglane_dff_321 message_reg$6(
+        .d(message_reg$6$d),
+        .q(message_reg$6$q),
+        .clock(message_reg$6$clock)
+    );
+    maglane_dff_321 message_reg$7(
+        .d(message_reg$7$d),
+        .q(message_reg$7$q),
+        .clock(message_reg$7$clock)
+    );
+    maglane_dff_321 message_reg$8(
+        .d(message_reg$8$d),
+        .q(message_reg$8$q),
+        .clock(message_reg$8$clock)
+    );
+    maglane_dff_321 message_reg$9(
+        .d(message_reg$9$d),
+        .q(message_reg$9$q),
+        .clock(message_reg$9$clock)
+    );
+    maglane_dff_321 message_reg$10(
+        .d(message_reg$10$d),
+        .q(message_reg$10$q),
+        .clock(message_reg$10$clock)
+    );
+    maglane_dff_321 message_reg$11(
+        .d(message_reg$11$d),
+        .q(message_reg$11$q),
+        .clock(message_reg$11$clock)
+    );
+    maglane_dff_321 message_reg$12(
+        .d(message_reg$12$d),
+        .q(message_reg$12$q),
+        .clock(message_reg$12$clock)
+    );
+    maglane_dff_321 message_reg$13(
+        .d(message_reg$13$d),
+        .q(message_reg$13$q),
+        .clock(message_reg$13$clock)
+    );
+    maglane_dff_321 message_reg$14(
+        .d(message_reg$14$d),
+        .q(message_reg$14$q),
+        .clock(message_reg$14$clock)
+    );
+    maglane_dff_321 message_reg$15(
+        .d(message_reg$15$d),
+        .q(message_reg$15$q),
+        .clock(message_reg$15$clock)
+    );
+    maglane_dff_321 message_reg$16(
+        .d(message_reg$16$d),
+        .q(message_reg$16$q),
+        .clock(message_reg$16$clock)
+    );
+    maglane_dff_321 message_reg$17(
+        .d(message_reg$17$d),
+        .q(message_reg$17$q),
+        .clock(message_reg$17$clock)
+    );
+    maglane_dff_321 message_reg$18(
+        .d(message_reg$18$d),
+        .q(message_reg$18$q),
+        .clock(message_reg$18$clock)
+    );
+    maglane_dff_321 message_reg$19(
+        .d(message_reg$19$d),
+        .q(message_reg$19$q),
+        .clock(message_reg$19$clock)
+    );
+    maglane_dff_321 message_reg$20(
+        .d(message_reg$20$d),
+        .q(message_reg$20$q),
+        .clock(message_reg$20$clock)
+    );
+    maglane_dff_321 message_reg$21(
+        .d(message_reg$21$d),
+        .q(message_reg$21$q),
+        .clock(message_reg$21$clock)
+    );
+    maglane_dff_321 message_reg$22(
+        .d(message_reg$22$d),
+        .q(message_reg$22$q),
+        .clock(message_reg$22$clock)
+    );
+    maglane_dff_37 issue_reg(
         .d(issue_reg$d),
         .q(issue_reg$q),
         .clock(issue_reg$clock)
-    );
-    maglane_dff_32 block0_low_reg$0(
-        .d(block0_low_reg$0$d),
-        .q(block0_low_reg$0$q),
-        .clock(block0_low_reg$0$clock)
-    );
-    maglane_dff_32 block0_low_reg$1(
-        .d(block0_low_reg$1$d),
-        .q(block0_low_reg$1$q),
-        .clock(block0_low_reg$1$clock)
-    );
-    maglane_dff_32 block0_low_reg$2(
-        .d(block0_low_reg$2$d),
-        .q(block0_low_reg$2$q),
-        .clock(block0_low_reg$2$clock)
-    );
-    maglane_dff_32 block0_low_reg$3(
-        .d(block0_low_reg$3$d),
-        .q(block0_low_reg$3$q),
-        .clock(block0_low_reg$3$clock)
-    );
-    maglane_dff_32 block0_low_reg$4(
-        .d(block0_low_reg$4$d),
-        .q(block0_low_reg$4$q),
-        .clock(block0_low_reg$4$clock)
-    );
-    maglane_dff_32 block0_high_reg$0(
-        .d(block0_high_reg$0$d),
-        .q(block0_high_reg$0$q),
-        .clock(block0_high_reg$0$clock)
-    );
-    maglane_dff_32 block0_high_reg$1(
-        .d(block0_high_reg$1$d),
-        .q(block0_high_reg$1$q),
-        .clock(block0_high_reg$1$clock)
-    );
-    maglane_dff_32 block0_high_reg$2(
-        .d(block0_high_reg$2$d),
-        .q(block0_high_reg$2$q),
-        .clock(block0_high_reg$2$clock)
-    );
-    maglane_dff_32 block0_high_reg$3(
-        .d(block0_high_reg$3$d),
-        .q(block0_high_reg$3$q),
-        .clock(block0_high_reg$3$clock)
-    );
-    maglane_dff_32 block0_high_reg$4(
-        .d(block0_high_reg$4$d),
-        .q(block0_high_reg$4$q),
-        .clock(block0_high_reg$4$clock)
-    );
-    maglane_dff_32 block1_low_reg$0(
-        .d(block1_low_reg$0$d),
-        .q(block1_low_reg$0$q),
-        .clock(block1_low_reg$0$clock)
-    );
-    maglane_dff_32 block1_low_reg$1(
-        .d(block1_low_reg$1$d),
-        .q(block1_low_reg$1$q),
-        .clock(block1_low_reg$1$clock)
-    );
-    maglane_dff_32 block1_low_reg$2(
-        .d(block1_low_reg$2$d),
-        .q(block1_low_reg$2$q),
-        .clock(block1_low_reg$2$clock)
-    );
-    maglane_dff_32 block1_low_reg$3(
-        .d(block1_low_reg$3$d),
-        .q(block1_low_reg$3$q),
-        .clock(block1_low_reg$3$clock)
-    );
-    maglane_dff_32 block1_low_reg$4(
-        .d(block1_low_reg$4$d),
-        .q(block1_low_reg$4$q),
-        .clock(block1_low_reg$4$clock)
-    );
-    maglane_dff_32 block1_low_reg$5(
-        .d(block1_low_reg$5$d),
-        .q(block1_low_reg$5$q),
-        .clock(block1_low_reg$5$clock)
-    );
-    maglane_dff_32 block1_low_reg$6(
-        .d(block1_low_reg$6$d),
-        .q(block1_low_reg$6$q),
-        .clock(block1_low_reg$6$clock)
-    );
-    maglane_dff_32 block1_low_reg$7(
-        .d(block1_low_reg$7$d),
-        .q(block1_low_reg$7$q),
-        .clock(block1_low_reg$7$clock)
-    );
-    maglane_dff_32 block1_low_reg$8(
-        .d(block1_low_reg$8$d),
-        .q(block1_low_reg$8$q),
-        .clock(block1_low_reg$8$clock)
-    );
-    maglane_dff_32 block1_low_reg$9(
-        .d(block1_low_reg$9$d),
-        .q(block1_low_reg$9$q),
-        .clock(block1_low_reg$9$clock)
-    );
-    maglane_dff_32 block1_high_reg$0(
-        .d(block1_high_reg$0$d),
-        .q(block1_high_reg$0$q),
-        .clock(block1_high_reg$0$clock)
-    );
-    maglane_dff_32 block1_high_reg$1(
-        .d(block1_high_reg$1$d),
-        .q(block1_high_reg$1$q),
-        .clock(block1_high_reg$1$clock)
-    );
-    maglane_dff_32 block1_high_reg$2(
-        .d(block1_high_reg$2$d),
-        .q(block1_high_reg$2$q),
-        .clock(block1_high_reg$2$clock)
-    );
-    maglane_dff_32 block1_high_reg$3(
-        .d(block1_high_reg$3$d),
-        .q(block1_high_reg$3$q),
-        .clock(block1_high_reg$3$clock)
-    );
-    maglane_dff_32 block1_high_reg$4(
-        .d(block1_high_reg$4$d),
-        .q(block1_high_reg$4$q),
-        .clock(block1_high_reg$4$clock)
-    );
-    maglane_dff_32 block1_high_reg$5(
-        .d(block1_high_reg$5$d),
-        .q(block1_high_reg$5$q),
-        .clock(block1_high_reg$5$clock)
-    );
-    maglane_dff_32 block1_high_reg$6(
-        .d(block1_high_reg$6$d),
-        .q(block1_high_reg$6$q),
-        .clock(block1_high_reg$6$clock)
-    );
-    maglane_dff_32 block1_high_reg$7(
-        .d(block1_high_reg$7$d),
-        .q(block1_high_reg$7$q),
-        .clock(block1_high_reg$7$clock)
-    );
-    maglane_dff_32 block1_high_reg$8(
-        .d(block1_high_reg$8$d),
-        .q(block1_high_reg$8$q),
-        .clock(block1_high_reg$8$clock)
-    );
-    maglane_dff_32 block1_high_reg$9(
-        .d(block1_high_reg$9$d),
-        .q(block1_high_reg$9$q),
-        .clock(block1_high_reg$9$clock)
     );
     maglane_dff_256 init_reg(
         .d(init_reg$d),
         .q(init_reg$q),
         .clock(init_reg$clock)
     );
-    maglane_dff_256 merge_reg(
-        .d(merge_reg$d),
-        .q(merge_reg$q),
-        .clock(merge_reg$clock)
-    );
-    maglane_dff_256 final_reg(
-        .d(final_reg$d),
-        .q(final_reg$q),
-        .clock(final_reg$clock)
+    maglane_dff_256 third_reg(
+        .d(third_reg$d),
+        .q(third_reg$q),
+        .clock(third_reg$clock)
     );
     maglane_dff_32 hash_low_reg$0(
         .d(hash_low_reg$0$d),
@@ -3081,6 +3647,21 @@ module maglane_core$flow_hash(clock,reset,settings,s_valid,s_frame,m_valid,m_rea
         .s_state(first$4$s_state),
         .m_state(first$4$m_state)
     );
+    maglane_core$flow_hash$first$0 first$5(
+        .clock(first$5$clock),
+        .s_state(first$5$s_state),
+        .m_state(first$5$m_state)
+    );
+    maglane_core$flow_hash$first$0 first$6(
+        .clock(first$6$clock),
+        .s_state(first$6$s_state),
+        .m_state(first$6$m_state)
+    );
+    maglane_core$flow_hash$first$0 first$7(
+        .clock(first$7$clock),
+        .s_state(first$7$s_state),
+        .m_state(first$7$m_state)
+    );
     maglane_core$flow_hash$second$0 second$0(
         .clock(second$0$clock),
         .s_state(second$0$s_state),
@@ -3106,205 +3687,291 @@ module maglane_core$flow_hash(clock,reset,settings,s_valid,s_frame,m_valid,m_rea
         .s_state(second$4$s_state),
         .m_state(second$4$m_state)
     );
+    maglane_core$flow_hash$second$0 second$5(
+        .clock(second$5$clock),
+        .s_state(second$5$s_state),
+        .m_state(second$5$m_state)
+    );
+    maglane_core$flow_hash$second$0 second$6(
+        .clock(second$6$clock),
+        .s_state(second$6$s_state),
+        .m_state(second$6$m_state)
+    );
+    maglane_core$flow_hash$second$0 second$7(
+        .clock(second$7$clock),
+        .s_state(second$7$s_state),
+        .m_state(second$7$m_state)
+    );
+    maglane_core$flow_hash$absorb$0 absorb$0(
+        .s_state(absorb$0$s_state),
+        .done_low(absorb$0$done_low),
+        .done_high(absorb$0$done_high),
+        .next_low(absorb$0$next_low),
+        .next_high(absorb$0$next_high),
+        .m_state(absorb$0$m_state)
+    );
+    maglane_core$flow_hash$absorb$0 absorb$1(
+        .s_state(absorb$1$s_state),
+        .done_low(absorb$1$done_low),
+        .done_high(absorb$1$done_high),
+        .next_low(absorb$1$next_low),
+        .next_high(absorb$1$next_high),
+        .m_state(absorb$1$m_state)
+    );
+    maglane_core$flow_hash$absorb$0 absorb$2(
+        .s_state(absorb$2$s_state),
+        .done_low(absorb$2$done_low),
+        .done_high(absorb$2$done_high),
+        .next_low(absorb$2$next_low),
+        .next_high(absorb$2$next_high),
+        .m_state(absorb$2$m_state)
+    );
+    maglane_core$flow_hash$absorb$0 absorb$3(
+        .s_state(absorb$3$s_state),
+        .done_low(absorb$3$done_low),
+        .done_high(absorb$3$done_high),
+        .next_low(absorb$3$next_low),
+        .next_high(absorb$3$next_high),
+        .m_state(absorb$3$m_state)
+    );
     // Update code
     always @(*) begin
         second_slot_reg$clock = clock;
-        affinity_reg$clock = clock;
-        message_reg$clock = clock;
+        slot_reg$clock = clock;
         issue_reg$clock = clock;
         found_reg$clock = clock;
         init_reg$clock = clock;
-        merge_reg$clock = clock;
-        final_reg$clock = clock;
+        third_reg$clock = clock;
         second_slot_reg$d = second_slot_reg$q;
-        affinity_reg$d = affinity_reg$q;
-        message_reg$d = message_reg$q;
+        slot_reg$d = slot_reg$q;
         issue_reg$d = issue_reg$q;
         found_reg$d = found_reg$q;
         init_reg$d = init_reg$q;
-        merge_reg$d = merge_reg$q;
-        final_reg$d = final_reg$q;
+        third_reg$d = third_reg$q;
         queue$clock = clock;
+        tuples$clock = clock;
         waiting$clock = clock;
         results$clock = clock;
         first$0$clock = clock;
         second$0$clock = clock;
-        block0_low_reg$0$clock = clock;
-        block0_high_reg$0$clock = clock;
         first$1$clock = clock;
         second$1$clock = clock;
-        block0_low_reg$1$clock = clock;
-        block0_high_reg$1$clock = clock;
         first$2$clock = clock;
         second$2$clock = clock;
-        block0_low_reg$2$clock = clock;
-        block0_high_reg$2$clock = clock;
         first$3$clock = clock;
         second$3$clock = clock;
-        block0_low_reg$3$clock = clock;
-        block0_high_reg$3$clock = clock;
         first$4$clock = clock;
         second$4$clock = clock;
-        block0_low_reg$4$clock = clock;
-        block0_high_reg$4$clock = clock;
-        block1_low_reg$0$clock = clock;
-        block1_high_reg$0$clock = clock;
-        block1_low_reg$1$clock = clock;
-        block1_high_reg$1$clock = clock;
-        block1_low_reg$2$clock = clock;
-        block1_high_reg$2$clock = clock;
-        block1_low_reg$3$clock = clock;
-        block1_high_reg$3$clock = clock;
-        block1_low_reg$4$clock = clock;
-        block1_high_reg$4$clock = clock;
-        block1_low_reg$5$clock = clock;
-        block1_high_reg$5$clock = clock;
-        block1_low_reg$6$clock = clock;
-        block1_high_reg$6$clock = clock;
-        block1_low_reg$7$clock = clock;
-        block1_high_reg$7$clock = clock;
-        block1_low_reg$8$clock = clock;
-        block1_high_reg$8$clock = clock;
-        block1_low_reg$9$clock = clock;
-        block1_high_reg$9$clock = clock;
+        first$5$clock = clock;
+        second$5$clock = clock;
+        first$6$clock = clock;
+        second$6$clock = clock;
+        first$7$clock = clock;
+        second$7$clock = clock;
+        message_reg$0$clock = clock;
+        message_reg$1$clock = clock;
+        message_reg$2$clock = clock;
+        message_reg$3$clock = clock;
+        message_reg$4$clock = clock;
+        message_reg$5$clock = clock;
+        message_reg$6$clock = clock;
+        message_reg$7$clock = clock;
+        message_reg$8$clock = clock;
+        message_reg$9$clock = clock;
+        message_reg$10$clock = clock;
+        message_reg$11$clock = clock;
+        message_reg$12$clock = clock;
+        message_reg$13$clock = clock;
+        message_reg$14$clock = clock;
+        message_reg$15$clock = clock;
+        message_reg$16$clock = clock;
+        message_reg$17$clock = clock;
+        message_reg$18$clock = clock;
+        message_reg$19$clock = clock;
+        message_reg$20$clock = clock;
+        message_reg$21$clock = clock;
+        message_reg$22$clock = clock;
         hash_low_reg$0$clock = clock;
         hash_high_reg$0$clock = clock;
         hash_low_reg$1$clock = clock;
         hash_high_reg$1$clock = clock;
         queue$reset = reset;
+        tuples$reset = reset;
         waiting$reset = reset;
         results$reset = reset;
         queue$din = s_frame;
         queue$push = s_valid;
+        tuples$din = s_tuple;
+        tuples$push = s_valid;
         head = queue$dout;
-        tuple = head[(64'h5)+:(176)];
+        parsed = head[(64'h5)+:(74)];
         take = queue$valid & ~second_slot_reg$q;
         queue$pop = take;
+        tuples$pop = take;
         second_slot_reg$d = take & (head[(64'h0)+:(5)] == 32'h0);
-        affinity_reg$d = head[(64'hc6)+:(2)];
         waiting$din = head;
         waiting$push = take;
-        issue_reg$d = (issue_reg$q << 32'h1) | ((take) & 26'h3ffffff);
-        message[(64'h0)+:(32)] = tuple[(64'h3e)+:(32)];
-        message[(64'h20)+:(32)] = tuple[(64'h5e)+:(32)];
-        message[(64'h40)+:(32)] = tuple[(64'h7e)+:(32)];
-        message[(64'h60)+:(8)] = tuple[(64'h9e)+:(8)];
+        issue_reg$d = (issue_reg$q << 32'h1) | ((take) & 37'h1fffffffff);
+        slot[(64'h0)+:(1)] = parsed[(64'h26)+:(1)];
+        slot[(64'h1)+:(2)] = head[(64'h60)+:(2)];
+        slot[(64'h3)+:(296)] = tuples$dout;
+        tuple = tuples$dout;
         if (second_slot_reg$q) begin
-            message = message_reg$q;
-            if (affinity_reg$q == client_protocol) begin
-                message[(64'h40)+:(32)] = 32'h0;
+            slot = slot_reg$q;
+            tuple = slot_reg$q[(64'h3)+:(296)];
+            if (slot_reg$q[(64'h1)+:(2)] == client_protocol) begin
+                tuple[(64'h100)+:(32)] = 32'h0;
             end
-            if (affinity_reg$q == client) begin
-                message[(64'h20)+:(32)] = 32'h0;
-                message[(64'h40)+:(32)] = 32'h0;
-                message[(64'h60)+:(8)] = 32'h0;
+            if (slot_reg$q[(64'h1)+:(2)] == client) begin
+                tuple[(64'h80)+:(32)] = 32'h0;
+                tuple[(64'ha0)+:(32)] = 32'h0;
+                tuple[(64'hc0)+:(32)] = 32'h0;
+                tuple[(64'he0)+:(32)] = 32'h0;
+                tuple[(64'h100)+:(32)] = 32'h0;
+                tuple[(64'h120)+:(8)] = 32'h0;
             end
         end
-        message_reg$d = message;
+        slot_reg$d = slot;
+        message[(64'h0)+:(1)] = slot[(64'h0)+:(1)];
+        message[(64'h1)+:(32)] = tuple[(64'h0)+:(32)];
+        message[(64'h21)+:(32)] = tuple[(64'h20)+:(32)];
+        message[(64'h41)+:(32)] = tuple[(64'h40)+:(32)];
+        message[(64'h61)+:(32)] = tuple[(64'h60)+:(32)];
+        message[(64'h81)+:(32)] = tuple[(64'h80)+:(32)];
+        message[(64'ha1)+:(32)] = tuple[(64'ha0)+:(32)];
+        message[(64'hc1)+:(32)] = tuple[(64'h0)+:(32)];
+        message[(64'he1)+:(32)] = tuple[(64'h80)+:(32)];
+        message[(64'h101)+:(32)] = tuple[(64'h100)+:(32)];
+        message[(64'h121)+:(32)] = ((tuple[(64'h120)+:(8)]) & 32'hffffffff) | length_byte;
+        if (slot[(64'h0)+:(1)]) begin
+            message[(64'hc1)+:(32)] = tuple[(64'hc0)+:(32)];
+            message[(64'he1)+:(32)] = tuple[(64'he0)+:(32)];
+            message[(64'h121)+:(32)] = ((tuple[(64'h120)+:(8)]) & 32'hffffffff) | length_byte_v6;
+        end
+        message_reg$0$d = message;
+        message_reg$1$d = message_reg$0$q;
+        message_reg$2$d = message_reg$1$q;
+        message_reg$3$d = message_reg$2$q;
+        message_reg$4$d = message_reg$3$q;
+        message_reg$5$d = message_reg$4$q;
+        message_reg$6$d = message_reg$5$q;
+        message_reg$7$d = message_reg$6$q;
+        message_reg$8$d = message_reg$7$q;
+        message_reg$9$d = message_reg$8$q;
+        message_reg$10$d = message_reg$9$q;
+        message_reg$11$d = message_reg$10$q;
+        message_reg$12$d = message_reg$11$q;
+        message_reg$13$d = message_reg$12$q;
+        message_reg$14$d = message_reg$13$q;
+        message_reg$15$d = message_reg$14$q;
+        message_reg$16$d = message_reg$15$q;
+        message_reg$17$d = message_reg$16$q;
+        message_reg$18$d = message_reg$17$q;
+        message_reg$19$d = message_reg$18$q;
+        message_reg$20$d = message_reg$19$q;
+        message_reg$21$d = message_reg$20$q;
+        message_reg$22$d = message_reg$21$q;
         key$0 = settings[(64'h6a)+:(32)];
         key$1 = settings[(64'h8a)+:(32)];
         key$2 = settings[(64'haa)+:(32)];
         key$3 = settings[(64'hca)+:(32)];
-        entering$0 = message_reg$q[(64'h0)+:(32)];
-        entering$1 = message_reg$q[(64'h20)+:(32)];
-        init_reg$d[(64'h0)+:(16)] = init$0 ^ key$0[(32'h0)+:(16)];
-        init_reg$d[(64'h10)+:(16)] = init$1 ^ key$0[(32'h10)+:(16)];
-        init_reg$d[(64'h20)+:(16)] = init$2 ^ key$1[(32'h0)+:(16)];
-        init_reg$d[(64'h30)+:(16)] = init$3 ^ key$1[(32'h10)+:(16)];
-        init_reg$d[(64'h40)+:(16)] = init$4 ^ key$2[(32'h0)+:(16)];
-        init_reg$d[(64'h50)+:(16)] = init$5 ^ key$2[(32'h10)+:(16)];
-        init_reg$d[(64'h60)+:(16)] = init$6 ^ key$3[(32'h0)+:(16)];
-        init_reg$d[(64'h70)+:(16)] = init$7 ^ key$3[(32'h10)+:(16)];
-        init_reg$d[(64'h80)+:(16)] = init$8 ^ key$0[(32'h0)+:(16)];
-        init_reg$d[(64'h90)+:(16)] = init$9 ^ key$0[(32'h10)+:(16)];
-        init_reg$d[(64'ha0)+:(16)] = init$10 ^ key$1[(32'h0)+:(16)];
-        init_reg$d[(64'hb0)+:(16)] = init$11 ^ key$1[(32'h10)+:(16)];
-        init_reg$d[(64'hc0)+:(16)] = (init$12 ^ key$2[(32'h0)+:(16)]) ^ entering$0[(32'h0)+:(16)];
-        init_reg$d[(64'hd0)+:(16)] = (init$13 ^ key$2[(32'h10)+:(16)]) ^ entering$0[(32'h10)+:(16)];
-        init_reg$d[(64'he0)+:(16)] = (init$14 ^ key$3[(32'h0)+:(16)]) ^ entering$1[(32'h0)+:(16)];
-        init_reg$d[(64'hf0)+:(16)] = (init$15 ^ key$3[(32'h10)+:(16)]) ^ entering$1[(32'h10)+:(16)];
-        block0_low_reg$1$d = block0_low_reg$0$q;
-        block0_high_reg$1$d = block0_high_reg$0$q;
-        block0_low_reg$2$d = block0_low_reg$1$q;
-        block0_high_reg$2$d = block0_high_reg$1$q;
-        block0_low_reg$3$d = block0_low_reg$2$q;
-        block0_high_reg$3$d = block0_high_reg$2$q;
-        block0_low_reg$4$d = block0_low_reg$3$q;
-        block0_high_reg$4$d = block0_high_reg$3$q;
-        block1_low_reg$1$d = block1_low_reg$0$q;
-        block1_high_reg$1$d = block1_high_reg$0$q;
-        block1_low_reg$2$d = block1_low_reg$1$q;
-        block1_high_reg$2$d = block1_high_reg$1$q;
-        block1_low_reg$3$d = block1_low_reg$2$q;
-        block1_high_reg$3$d = block1_high_reg$2$q;
-        block1_low_reg$4$d = block1_low_reg$3$q;
-        block1_high_reg$4$d = block1_high_reg$3$q;
-        block1_low_reg$5$d = block1_low_reg$4$q;
-        block1_high_reg$5$d = block1_high_reg$4$q;
-        block1_low_reg$6$d = block1_low_reg$5$q;
-        block1_high_reg$6$d = block1_high_reg$5$q;
-        block1_low_reg$7$d = block1_low_reg$6$q;
-        block1_high_reg$7$d = block1_high_reg$6$q;
-        block1_low_reg$8$d = block1_low_reg$7$q;
-        block1_high_reg$8$d = block1_high_reg$7$q;
-        block1_low_reg$9$d = block1_low_reg$8$q;
-        block1_high_reg$9$d = block1_high_reg$8$q;
-        block0_low_reg$0$d = message_reg$q[(64'h0)+:(32)];
-        block0_high_reg$0$d = message_reg$q[(64'h20)+:(32)];
-        block1_low_reg$0$d = message_reg$q[(64'h40)+:(32)];
-        block1_high_reg$0$d = ((message_reg$q[(64'h60)+:(8)]) & 32'hffffffff) | length_byte;
+        init[(64'h0)+:(16)] = constants$0 ^ key$0[(32'h0)+:(16)];
+        init[(64'h10)+:(16)] = constants$1 ^ key$0[(32'h10)+:(16)];
+        init[(64'h20)+:(16)] = constants$2 ^ key$1[(32'h0)+:(16)];
+        init[(64'h30)+:(16)] = constants$3 ^ key$1[(32'h10)+:(16)];
+        init[(64'h40)+:(16)] = constants$4 ^ key$2[(32'h0)+:(16)];
+        init[(64'h50)+:(16)] = constants$5 ^ key$2[(32'h10)+:(16)];
+        init[(64'h60)+:(16)] = constants$6 ^ key$3[(32'h0)+:(16)];
+        init[(64'h70)+:(16)] = constants$7 ^ key$3[(32'h10)+:(16)];
+        init[(64'h80)+:(16)] = constants$8 ^ key$0[(32'h0)+:(16)];
+        init[(64'h90)+:(16)] = constants$9 ^ key$0[(32'h10)+:(16)];
+        init[(64'ha0)+:(16)] = constants$10 ^ key$1[(32'h0)+:(16)];
+        init[(64'hb0)+:(16)] = constants$11 ^ key$1[(32'h10)+:(16)];
+        init[(64'hc0)+:(16)] = constants$12 ^ key$2[(32'h0)+:(16)];
+        init[(64'hd0)+:(16)] = constants$13 ^ key$2[(32'h10)+:(16)];
+        init[(64'he0)+:(16)] = constants$14 ^ key$3[(32'h0)+:(16)];
+        init[(64'hf0)+:(16)] = constants$15 ^ key$3[(32'h10)+:(16)];
+        entering$0 = message_reg$0$q[(64'h1)+:(32)];
+        entering$1 = message_reg$0$q[(64'h21)+:(32)];
+        init_reg$d = init;
+        init_reg$d[(64'hc0)+:(16)] = init[(64'hc0)+:(16)] ^ entering$0[(32'h0)+:(16)];
+        init_reg$d[(64'hd0)+:(16)] = init[(64'hd0)+:(16)] ^ entering$0[(32'h10)+:(16)];
+        init_reg$d[(64'he0)+:(16)] = init[(64'he0)+:(16)] ^ entering$1[(32'h0)+:(16)];
+        init_reg$d[(64'hf0)+:(16)] = init[(64'hf0)+:(16)] ^ entering$1[(32'h10)+:(16)];
+        absorb$0$s_state = second$0$m_state;
+        absorb$0$done_low = message_reg$5$q[(64'h1)+:(32)];
+        absorb$0$done_high = message_reg$5$q[(64'h21)+:(32)];
+        absorb$0$next_low = message_reg$5$q[(64'h41)+:(32)];
+        absorb$0$next_high = message_reg$5$q[(64'h61)+:(32)];
+        absorb$1$s_state = second$1$m_state;
+        absorb$1$done_low = message_reg$9$q[(64'h41)+:(32)];
+        absorb$1$done_high = message_reg$9$q[(64'h61)+:(32)];
+        absorb$1$next_low = message_reg$9$q[(64'h81)+:(32)];
+        absorb$1$next_high = message_reg$9$q[(64'ha1)+:(32)];
+        absorb$2$s_state = second$2$m_state;
+        absorb$2$done_low = message_reg$13$q[(64'h81)+:(32)];
+        absorb$2$done_high = message_reg$13$q[(64'ha1)+:(32)];
+        absorb$2$next_low = message_reg$13$q[(64'hc1)+:(32)];
+        absorb$2$next_high = message_reg$13$q[(64'he1)+:(32)];
+        absorb$3$s_state = second$3$m_state;
+        absorb$3$done_low = message_reg$18$q[(64'hc1)+:(32)];
+        absorb$3$done_high = message_reg$18$q[(64'he1)+:(32)];
+        absorb$3$next_low = message_reg$18$q[(64'h101)+:(32)];
+        absorb$3$next_high = message_reg$18$q[(64'h121)+:(32)];
+        last_low = message_reg$22$q[(64'h101)+:(32)];
+        last_high = message_reg$22$q[(64'h121)+:(32)];
+        compressed = second$4$m_state;
+        finalised = second$4$m_state;
+        finalised[(64'h0)+:(16)] = compressed[(64'h0)+:(16)] ^ last_low[(32'h0)+:(16)];
+        finalised[(64'h10)+:(16)] = compressed[(64'h10)+:(16)] ^ last_low[(32'h10)+:(16)];
+        finalised[(64'h20)+:(16)] = compressed[(64'h20)+:(16)] ^ last_high[(32'h0)+:(16)];
+        finalised[(64'h30)+:(16)] = compressed[(64'h30)+:(16)] ^ last_high[(32'h10)+:(16)];
+        finalised[(64'h80)+:(16)] = compressed[(64'h80)+:(16)] ^ finalisation;
+        third_reg$d = absorb$2$m_state;
+        first_low = message_reg$13$q[(64'hc1)+:(32)];
+        first_high = message_reg$13$q[(64'he1)+:(32)];
+        if (~message_reg$13$q[(64'h0)+:(1)]) begin
+            third_reg$d = init;
+            third_reg$d[(64'hc0)+:(16)] = init[(64'hc0)+:(16)] ^ first_low[(32'h0)+:(16)];
+            third_reg$d[(64'hd0)+:(16)] = init[(64'hd0)+:(16)] ^ first_low[(32'h10)+:(16)];
+            third_reg$d[(64'he0)+:(16)] = init[(64'he0)+:(16)] ^ first_high[(32'h0)+:(16)];
+            third_reg$d[(64'hf0)+:(16)] = init[(64'hf0)+:(16)] ^ first_high[(32'h10)+:(16)];
+        end
         first$0$s_state = init_reg$q;
-        after_first$0 = block0_low_reg$4$q;
-        after_first$1 = block0_high_reg$4$q;
-        after_first$2 = block1_low_reg$4$q;
-        after_first$3 = block1_high_reg$4$q;
-        state0 = second$0$m_state;
-        merge_reg$d = second$0$m_state;
-        merge_reg$d[(64'h0)+:(16)] = state0[(64'h0)+:(16)] ^ after_first$0[(32'h0)+:(16)];
-        merge_reg$d[(64'h10)+:(16)] = state0[(64'h10)+:(16)] ^ after_first$0[(32'h10)+:(16)];
-        merge_reg$d[(64'h20)+:(16)] = state0[(64'h20)+:(16)] ^ after_first$1[(32'h0)+:(16)];
-        merge_reg$d[(64'h30)+:(16)] = state0[(64'h30)+:(16)] ^ after_first$1[(32'h10)+:(16)];
-        merge_reg$d[(64'hc0)+:(16)] = state0[(64'hc0)+:(16)] ^ after_first$2[(32'h0)+:(16)];
-        merge_reg$d[(64'hd0)+:(16)] = state0[(64'hd0)+:(16)] ^ after_first$2[(32'h10)+:(16)];
-        merge_reg$d[(64'he0)+:(16)] = state0[(64'he0)+:(16)] ^ after_first$3[(32'h0)+:(16)];
-        merge_reg$d[(64'hf0)+:(16)] = state0[(64'hf0)+:(16)] ^ after_first$3[(32'h10)+:(16)];
-        first$1$s_state = merge_reg$q;
-        after_second$0 = block1_low_reg$9$q;
-        after_second$1 = block1_high_reg$9$q;
-        state1 = second$1$m_state;
-        final_reg$d = second$1$m_state;
-        final_reg$d[(64'h0)+:(16)] = state1[(64'h0)+:(16)] ^ after_second$0[(32'h0)+:(16)];
-        final_reg$d[(64'h10)+:(16)] = state1[(64'h10)+:(16)] ^ after_second$0[(32'h10)+:(16)];
-        final_reg$d[(64'h20)+:(16)] = state1[(64'h20)+:(16)] ^ after_second$1[(32'h0)+:(16)];
-        final_reg$d[(64'h30)+:(16)] = state1[(64'h30)+:(16)] ^ after_second$1[(32'h10)+:(16)];
-        final_reg$d[(64'h80)+:(16)] = state1[(64'h80)+:(16)] ^ finalisation;
-        first$2$s_state = final_reg$q;
-        first$3$s_state = second$2$m_state;
-        first$4$s_state = second$3$m_state;
+        first$1$s_state = absorb$0$m_state;
+        first$2$s_state = absorb$1$m_state;
+        first$3$s_state = third_reg$q;
+        first$4$s_state = absorb$3$m_state;
+        first$5$s_state = finalised;
+        first$6$s_state = second$5$m_state;
+        first$7$s_state = second$6$m_state;
         second$0$s_state = first$0$m_state;
         second$1$s_state = first$1$m_state;
         second$2$s_state = first$2$m_state;
         second$3$s_state = first$3$m_state;
         second$4$s_state = first$4$m_state;
-        state4 = second$4$m_state;
-        lane$0 = (state4[(64'h0)+:(16)] ^ state4[(64'h40)+:(16)]) ^ (state4[(64'h80)+:(16)] ^ state4[(64'hc0)+:(16)]);
-        lane$1 = (state4[(64'h10)+:(16)] ^ state4[(64'h50)+:(16)]) ^ (state4[(64'h90)+:(16)] ^ state4[(64'hd0)+:(16)]);
-        lane$2 = (state4[(64'h20)+:(16)] ^ state4[(64'h60)+:(16)]) ^ (state4[(64'ha0)+:(16)] ^ state4[(64'he0)+:(16)]);
-        lane$3 = (state4[(64'h30)+:(16)] ^ state4[(64'h70)+:(16)]) ^ (state4[(64'hb0)+:(16)] ^ state4[(64'hf0)+:(16)]);
+        second$5$s_state = first$5$m_state;
+        second$6$s_state = first$6$m_state;
+        second$7$s_state = first$7$m_state;
+        last_state = second$7$m_state;
+        lane$0 = (last_state[(64'h0)+:(16)] ^ last_state[(64'h40)+:(16)]) ^ (last_state[(64'h80)+:(16)] ^ last_state[(64'hc0)+:(16)]);
+        lane$1 = (last_state[(64'h10)+:(16)] ^ last_state[(64'h50)+:(16)]) ^ (last_state[(64'h90)+:(16)] ^ last_state[(64'hd0)+:(16)]);
+        lane$2 = (last_state[(64'h20)+:(16)] ^ last_state[(64'h60)+:(16)]) ^ (last_state[(64'ha0)+:(16)] ^ last_state[(64'he0)+:(16)]);
+        lane$3 = (last_state[(64'h30)+:(16)] ^ last_state[(64'h70)+:(16)]) ^ (last_state[(64'hb0)+:(16)] ^ last_state[(64'hf0)+:(16)]);
         hash_low_reg$0$d = ((lane$0) & 32'hffffffff) | (((lane$1) & 32'hffffffff) << 32'h10);
         hash_high_reg$0$d = ((lane$2) & 32'hffffffff) | (((lane$3) & 32'hffffffff) << 32'h10);
         hash_low_reg$1$d = hash_low_reg$0$q;
         hash_high_reg$1$d = hash_high_reg$0$q;
-        found_reg$d = (found_reg$q << 32'h1) | (((take & (head[(64'h0)+:(5)] != 32'h0))) & 26'h3ffffff);
+        found_reg$d = (found_reg$q << 32'h1) | (((take & (head[(64'h0)+:(5)] != 32'h0))) & 37'h1fffffffff);
         result[(64'h0)+:(32)] = hash_low_reg$1$q;
         result[(64'h20)+:(32)] = hash_high_reg$1$q;
         result[(64'h40)+:(32)] = hash_low_reg$0$q;
         result[(64'h60)+:(32)] = hash_high_reg$0$q;
-        if (found_reg$q[32'h19]) begin
+        if (found_reg$q[32'h24]) begin
             result = no_hashes;
         end
         results$din = result;
-        results$push = issue_reg$q[32'h19];
+        results$push = issue_reg$q[32'h24];
         m_valid = results$valid & waiting$valid;
         m_frame = waiting$dout;
         m_hashes = results$dout;
@@ -3315,6 +3982,31 @@ module maglane_core$flow_hash(clock,reset,settings,s_valid,s_frame,m_valid,m_rea
             issue_reg$d = 32'h0;
             found_reg$d = 32'h0;
         end
+    end
+endmodule
+
+module maglane_core$flow_hash$absorb$0(s_state,done_low,done_high,next_low,next_high,m_state);
+    // Module arguments
+    input wire  [255:0] s_state;
+    input wire  [31:0] done_low;
+    input wire  [31:0] done_high;
+    input wire  [31:0] next_low;
+    input wire  [31:0] next_high;
+    output reg  [255:0] m_state;
+    // Local signals
+    reg  [255:0] state;
+    // Update code
+    always @(*) begin
+        state = s_state;
+        state[(64'h0)+:(16)] = s_state[(64'h0)+:(16)] ^ done_low[(32'h0)+:(16)];
+        state[(64'h10)+:(16)] = s_state[(64'h10)+:(16)] ^ done_low[(32'h10)+:(16)];
+        state[(64'h20)+:(16)] = s_state[(64'h20)+:(16)] ^ done_high[(32'h0)+:(16)];
+        state[(64'h30)+:(16)] = s_state[(64'h30)+:(16)] ^ done_high[(32'h10)+:(16)];
+        state[(64'hc0)+:(16)] = s_state[(64'hc0)+:(16)] ^ next_low[(32'h0)+:(16)];
+        state[(64'hd0)+:(16)] = s_state[(64'hd0)+:(16)] ^ next_low[(32'h10)+:(16)];
+        state[(64'he0)+:(16)] = s_state[(64'he0)+:(16)] ^ next_high[(32'h0)+:(16)];
+        state[(64'hf0)+:(16)] = s_state[(64'hf0)+:(16)] ^ next_high[(32'h10)+:(16)];
+        m_state = state;
     end
 endmodule
 
@@ -3511,10 +4203,10 @@ module maglane_core$flow_hash$queue(clock,reset,din,push,full,dout,valid,pop);
     // Module arguments
     input wire  clock;
     input wire  reset;
-    input wire  [280:0] din;
+    input wire  [178:0] din;
     input wire  push;
     output reg  full;
-    output reg  [280:0] dout;
+    output reg  [178:0] dout;
     output reg  valid;
     input wire  pop;
     // Stub signals
@@ -3541,9 +4233,9 @@ module maglane_core$flow_hash$queue(clock,reset,din,push,full,dout,valid,pop);
     reg  read_ahead_reg$clock;
     reg  ram$clock;
     reg  [6:0] ram$raddr;
-    wire  [280:0] ram$rdata;
+    wire  [178:0] ram$rdata;
     reg  [6:0] ram$waddr;
-    reg  [280:0] ram$wdata;
+    reg  [178:0] ram$wdata;
     reg  ram$we;
     // Local signals
     reg  [6:0] write_after;
@@ -3649,12 +4341,12 @@ module maglane_core$flow_hash$queue$ram(clock,raddr,rdata,waddr,wdata,we);
     // Module arguments
     input wire  clock;
     input wire  [6:0] raddr;
-    output reg  [280:0] rdata;
+    output reg  [178:0] rdata;
     input wire  [6:0] waddr;
-    input wire  [280:0] wdata;
+    input wire  [178:0] wdata;
     input wire  we;
     // Update code (custom)
-    reg [280:0] mem [0:127];
+    reg [178:0] mem [0:127];
     always @(posedge clock) begin
       rdata <= mem[raddr];
       if (we) mem[waddr] <= wdata;
@@ -4001,6 +4693,160 @@ module maglane_core$flow_hash$second$0(clock,s_state,m_state);
         result_reg$d[(64'he0)+:(16)] = turned_w$2 ^ lane_z$2;
         result_reg$d[(64'hf0)+:(16)] = turned_w$3 ^ lane_z$3;
         m_state = result_reg$q;
+    end
+endmodule
+
+module maglane_core$flow_hash$tuples(clock,reset,din,push,full,dout,valid,pop);
+    // Module arguments
+    input wire  clock;
+    input wire  reset;
+    input wire  [295:0] din;
+    input wire  push;
+    output reg  full;
+    output reg  [295:0] dout;
+    output reg  valid;
+    input wire  pop;
+    // Stub signals
+    reg  [6:0] write_reg$d;
+    wire  [6:0] write_reg$q;
+    reg  write_reg$clock;
+    reg  [6:0] read_reg$d;
+    wire  [6:0] read_reg$q;
+    reg  read_reg$clock;
+    reg  valid_reg$d;
+    wire  valid_reg$q;
+    reg  valid_reg$clock;
+    reg  full_reg$d;
+    wire  full_reg$q;
+    reg  full_reg$clock;
+    reg  [6:0] write_ahead_reg$0$d;
+    wire  [6:0] write_ahead_reg$0$q;
+    reg  write_ahead_reg$0$clock;
+    reg  [6:0] write_ahead_reg$1$d;
+    wire  [6:0] write_ahead_reg$1$q;
+    reg  write_ahead_reg$1$clock;
+    reg  [6:0] read_ahead_reg$d;
+    wire  [6:0] read_ahead_reg$q;
+    reg  read_ahead_reg$clock;
+    reg  ram$clock;
+    reg  [6:0] ram$raddr;
+    wire  [295:0] ram$rdata;
+    reg  [6:0] ram$waddr;
+    reg  [295:0] ram$wdata;
+    reg  ram$we;
+    // Local signals
+    reg  [6:0] write_after;
+    reg  [6:0] read_next;
+    reg  pushed;
+    // Sub module instances
+    maglane_dff_7 write_reg(
+        .d(write_reg$d),
+        .q(write_reg$q),
+        .clock(write_reg$clock)
+    );
+    maglane_dff_7 read_reg(
+        .d(read_reg$d),
+        .q(read_reg$q),
+        .clock(read_reg$clock)
+    );
+    maglane_dff_1 valid_reg(
+        .d(valid_reg$d),
+        .q(valid_reg$q),
+        .clock(valid_reg$clock)
+    );
+    maglane_dff_1 full_reg(
+        .d(full_reg$d),
+        .q(full_reg$q),
+        .clock(full_reg$clock)
+    );
+    maglane_dff_7 write_ahead_reg$0(
+        .d(write_ahead_reg$0$d),
+        .q(write_ahead_reg$0$q),
+        .clock(write_ahead_reg$0$clock)
+    );
+    maglane_dff_7 write_ahead_reg$1(
+        .d(write_ahead_reg$1$d),
+        .q(write_ahead_reg$1$q),
+        .clock(write_ahead_reg$1$clock)
+    );
+    maglane_dff_7 read_ahead_reg(
+        .d(read_ahead_reg$d),
+        .q(read_ahead_reg$q),
+        .clock(read_ahead_reg$clock)
+    );
+    maglane_core$flow_hash$tuples$ram ram(
+        .clock(ram$clock),
+        .raddr(ram$raddr),
+        .rdata(ram$rdata),
+        .waddr(ram$waddr),
+        .wdata(ram$wdata),
+        .we(ram$we)
+    );
+    // Update code
+    always @(*) begin
+        write_reg$clock = clock;
+        read_reg$clock = clock;
+        read_ahead_reg$clock = clock;
+        valid_reg$clock = clock;
+        full_reg$clock = clock;
+        write_reg$d = write_reg$q;
+        read_reg$d = read_reg$q;
+        read_ahead_reg$d = read_ahead_reg$q;
+        valid_reg$d = valid_reg$q;
+        full_reg$d = full_reg$q;
+        ram$clock = clock;
+        write_ahead_reg$0$clock = clock;
+        write_ahead_reg$0$d = write_ahead_reg$0$q;
+        write_ahead_reg$1$clock = clock;
+        write_ahead_reg$1$d = write_ahead_reg$1$q;
+        read_next = read_reg$q;
+        if (pop & valid_reg$q) begin
+            read_next = read_ahead_reg$q;
+            read_ahead_reg$d = read_ahead_reg$q + 32'h1;
+        end
+        read_reg$d = read_next;
+        write_after = write_ahead_reg$0$q;
+        pushed = push & ~full_reg$q;
+        if (pushed) begin
+            write_after = write_ahead_reg$1$q;
+            write_reg$d = write_ahead_reg$0$q;
+            write_ahead_reg$0$d = write_ahead_reg$1$q;
+            write_ahead_reg$1$d = write_ahead_reg$1$q + 32'h1;
+        end
+        valid_reg$d = write_reg$q != read_next;
+        full_reg$d = write_after == read_next;
+        ram$raddr = read_next;
+        ram$waddr = write_reg$q;
+        ram$wdata = din;
+        ram$we = pushed;
+        dout = ram$rdata;
+        valid = valid_reg$q;
+        full = full_reg$q;
+        if (reset) begin
+            write_reg$d = 32'h0;
+            read_reg$d = 32'h0;
+            write_ahead_reg$0$d = 32'h1;
+            write_ahead_reg$1$d = 32'h2;
+            read_ahead_reg$d = 32'h1;
+            valid_reg$d = 1'b0;
+            full_reg$d = 1'b0;
+        end
+    end
+endmodule
+
+module maglane_core$flow_hash$tuples$ram(clock,raddr,rdata,waddr,wdata,we);
+    // Module arguments
+    input wire  clock;
+    input wire  [6:0] raddr;
+    output reg  [295:0] rdata;
+    input wire  [6:0] waddr;
+    input wire  [295:0] wdata;
+    input wire  we;
+    // Update code (custom)
+    reg [295:0] mem [0:127];
+    always @(posedge clock) begin
+      rdata <= mem[raddr];
+      if (we) mem[waddr] <= wdata;
     end
 endmodule
 
@@ -4977,27 +5823,67 @@ module maglane_core$host_queue$skid(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis
     end
 endmodule
 
-module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,parsed);
+module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,parsed,tuple);
     // Module arguments
     input wire  clock;
     input wire  reset;
-    input wire  [361:0] settings;
+    input wire  [681:0] settings;
     input wire  fire;
     input wire  [511:0] data;
     input wire  last;
     input wire  [15:0] length;
     input wire  [6:0] step;
     output reg  valid;
-    output reg  [175:0] parsed;
+    output reg  [73:0] parsed;
+    output reg  [295:0] tuple;
     // Constant declarations
-    localparam  final_beat = 2'b0;
+    localparam  narrow = 1'b0;
+    localparam  final_beat = 3'b1;
+    localparam  beat_of$0 = 3'b0;
+    localparam  beat_of$1 = 3'b0;
+    localparam  beat_of$2 = 3'b0;
+    localparam  beat_of$3 = 3'b0;
+    localparam  beat_of$4 = 3'b0;
+    localparam  beat_of$5 = 3'b0;
+    localparam  beat_of$6 = 3'b0;
+    localparam  beat_of$7 = 3'b0;
+    localparam  beat_of$8 = 3'b0;
+    localparam  beat_of$9 = 3'b0;
+    localparam  beat_of$10 = 3'b0;
+    localparam  beat_of$11 = 3'b0;
+    localparam  beat_of$12 = 3'b0;
+    localparam  beat_of$13 = 3'b0;
+    localparam  beat_of$14 = 3'b0;
+    localparam  beat_of$15 = 3'b0;
+    localparam  beat_of$16 = 3'b1;
+    localparam  beat_of$17 = 3'b1;
+    localparam  beat_of$18 = 3'b1;
+    localparam  beat_of$19 = 3'b1;
+    localparam  beat_of$20 = 3'b1;
+    localparam  beat_of$21 = 3'b1;
+    localparam  beat_of$22 = 3'b1;
+    localparam  beat_of$23 = 3'b1;
+    localparam  beat_of$24 = 3'b1;
+    localparam  beat_of$25 = 3'b1;
+    localparam  beat_of$26 = 3'b1;
+    localparam  beat_of$27 = 3'b1;
     localparam  frame_len_max = 16'h2580;
     localparam  tpid = 16'h81;
     localparam  ethertype_ipv4 = 16'h8;
+    localparam  ethertype_ipv6 = 16'hdd86;
     localparam  fragment_mask = 16'hff3f;
+    localparam  offset_mask = 16'hff1f;
+    localparam  version_ihl = 8'h45;
     localparam  protocol_icmp = 8'h1;
+    localparam  protocol_icmpv6 = 8'h3a;
+    localparam  protocol_fragment = 8'h2c;
     localparam  protocol_tcp = 8'h6;
     localparam  protocol_udp = 8'h11;
+    localparam  error_type$0 = 8'h3;
+    localparam  error_type$1 = 8'hb;
+    localparam  error_type$2 = 8'hc;
+    localparam  error_type_v6$0 = 8'h1;
+    localparam  error_type_v6$1 = 8'h4;
     localparam  pass_bypass = 5'b1;
     localparam  pass_not_ip = 5'b10;
     localparam  pass_other_mac = 5'b11;
@@ -5014,24 +5900,174 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
     localparam  drop_l4_truncated = 5'b10110;
     localparam  drop_tcp_offset = 5'b10111;
     // Stub signals
-    reg  [511:0] window_reg$d;
-    wire  [511:0] window_reg$q;
-    reg  window_reg$clock;
+    reg  [31:0] word_reg$0$d;
+    wire  [31:0] word_reg$0$q;
+    reg  word_reg$0$clock;
+    reg  [31:0] word_reg$1$d;
+    wire  [31:0] word_reg$1$q;
+    reg  word_reg$1$clock;
+    reg  [31:0] word_reg$2$d;
+    wire  [31:0] word_reg$2$q;
+    reg  word_reg$2$clock;
+    reg  [31:0] word_reg$3$d;
+    wire  [31:0] word_reg$3$q;
+    reg  word_reg$3$clock;
+    reg  [31:0] word_reg$4$d;
+    wire  [31:0] word_reg$4$q;
+    reg  word_reg$4$clock;
+    reg  [31:0] word_reg$5$d;
+    wire  [31:0] word_reg$5$q;
+    reg  word_reg$5$clock;
+    reg  [31:0] word_reg$6$d;
+    wire  [31:0] word_reg$6$q;
+    reg  word_reg$6$clock;
+    reg  [31:0] word_reg$7$d;
+    wire  [31:0] word_reg$7$q;
+    reg  word_reg$7$clock;
+    reg  [31:0] word_reg$8$d;
+    wire  [31:0] word_reg$8$q;
+    reg  word_reg$8$clock;
+    reg  [31:0] word_reg$9$d;
+    wire  [31:0] word_reg$9$q;
+    reg  word_reg$9$clock;
+    reg  [31:0] word_reg$10$d;
+    wire  [31:0] word_reg$10$q;
+    reg  word_reg$10$clock;
+    reg  [31:0] word_reg$11$d;
+    wire  [31:0] word_reg$11$q;
+    reg  word_reg$11$clock;
+    reg  [31:0] word_reg$12$d;
+    wire  [31:0] word_reg$12$q;
+    reg  word_reg$12$clock;
+    reg  [31:0] word_reg$13$d;
+    wire  [31:0] word_reg$13$q;
+    reg  word_reg$13$clock;
+    reg  [31:0] word_reg$14$d;
+    wire  [31:0] word_reg$14$q;
+    reg  word_reg$14$clock;
+    reg  [31:0] word_reg$15$d;
+    wire  [31:0] word_reg$15$q;
+    reg  word_reg$15$clock;
+    reg  [31:0] word_reg$16$d;
+    wire  [31:0] word_reg$16$q;
+    reg  word_reg$16$clock;
+    reg  [31:0] word_reg$17$d;
+    wire  [31:0] word_reg$17$q;
+    reg  word_reg$17$clock;
+    reg  [31:0] word_reg$18$d;
+    wire  [31:0] word_reg$18$q;
+    reg  word_reg$18$clock;
+    reg  [31:0] word_reg$19$d;
+    wire  [31:0] word_reg$19$q;
+    reg  word_reg$19$clock;
+    reg  [31:0] word_reg$20$d;
+    wire  [31:0] word_reg$20$q;
+    reg  word_reg$20$clock;
+    reg  [31:0] word_reg$21$d;
+    wire  [31:0] word_reg$21$q;
+    reg  word_reg$21$clock;
+    reg  [31:0] word_reg$22$d;
+    wire  [31:0] word_reg$22$q;
+    reg  word_reg$22$clock;
+    reg  [31:0] word_reg$23$d;
+    wire  [31:0] word_reg$23$q;
+    reg  word_reg$23$clock;
+    reg  [31:0] word_reg$24$d;
+    wire  [31:0] word_reg$24$q;
+    reg  word_reg$24$clock;
+    reg  [31:0] word_reg$25$d;
+    wire  [31:0] word_reg$25$q;
+    reg  word_reg$25$clock;
+    reg  [31:0] word_reg$26$d;
+    wire  [31:0] word_reg$26$q;
+    reg  word_reg$26$clock;
+    reg  [31:0] word_reg$27$d;
+    wire  [31:0] word_reg$27$q;
+    reg  word_reg$27$clock;
     reg  [15:0] window_length_reg$d;
     wire  [15:0] window_length_reg$q;
     reg  window_length_reg$clock;
     reg  [6:0] window_step_reg$d;
     wire  [6:0] window_step_reg$q;
     reg  window_step_reg$clock;
-    reg  [1:0] beat_reg$d;
-    wire  [1:0] beat_reg$q;
+    reg  [2:0] beat_reg$d;
+    wire  [2:0] beat_reg$q;
     reg  beat_reg$clock;
-    reg  [73:0] side_reg$d;
-    wire  [73:0] side_reg$q;
+    reg  [59:0] side_reg$d;
+    wire  [59:0] side_reg$q;
     reg  side_reg$clock;
-    reg  [271:0] packet_reg$d;
-    wire  [271:0] packet_reg$q;
-    reg  packet_reg$clock;
+    reg  [31:0] packet_reg$0$d;
+    wire  [31:0] packet_reg$0$q;
+    reg  packet_reg$0$clock;
+    reg  [31:0] packet_reg$1$d;
+    wire  [31:0] packet_reg$1$q;
+    reg  packet_reg$1$clock;
+    reg  [31:0] packet_reg$2$d;
+    wire  [31:0] packet_reg$2$q;
+    reg  packet_reg$2$clock;
+    reg  [31:0] packet_reg$3$d;
+    wire  [31:0] packet_reg$3$q;
+    reg  packet_reg$3$clock;
+    reg  [31:0] packet_reg$4$d;
+    wire  [31:0] packet_reg$4$q;
+    reg  packet_reg$4$clock;
+    reg  [31:0] packet_reg$5$d;
+    wire  [31:0] packet_reg$5$q;
+    reg  packet_reg$5$clock;
+    reg  [31:0] packet_reg$6$d;
+    wire  [31:0] packet_reg$6$q;
+    reg  packet_reg$6$clock;
+    reg  [31:0] packet_reg$7$d;
+    wire  [31:0] packet_reg$7$q;
+    reg  packet_reg$7$clock;
+    reg  [31:0] packet_reg$8$d;
+    wire  [31:0] packet_reg$8$q;
+    reg  packet_reg$8$clock;
+    reg  [31:0] packet_reg$9$d;
+    wire  [31:0] packet_reg$9$q;
+    reg  packet_reg$9$clock;
+    reg  [31:0] packet_reg$10$d;
+    wire  [31:0] packet_reg$10$q;
+    reg  packet_reg$10$clock;
+    reg  [31:0] packet_reg$11$d;
+    wire  [31:0] packet_reg$11$q;
+    reg  packet_reg$11$clock;
+    reg  [31:0] packet_reg$12$d;
+    wire  [31:0] packet_reg$12$q;
+    reg  packet_reg$12$clock;
+    reg  [31:0] packet_reg$13$d;
+    wire  [31:0] packet_reg$13$q;
+    reg  packet_reg$13$clock;
+    reg  [31:0] packet_reg$14$d;
+    wire  [31:0] packet_reg$14$q;
+    reg  packet_reg$14$clock;
+    reg  [31:0] packet_reg$15$d;
+    wire  [31:0] packet_reg$15$q;
+    reg  packet_reg$15$clock;
+    reg  [31:0] packet_reg$16$d;
+    wire  [31:0] packet_reg$16$q;
+    reg  packet_reg$16$clock;
+    reg  [31:0] packet_reg$17$d;
+    wire  [31:0] packet_reg$17$q;
+    reg  packet_reg$17$clock;
+    reg  [31:0] packet_reg$18$d;
+    wire  [31:0] packet_reg$18$q;
+    reg  packet_reg$18$clock;
+    reg  [31:0] packet_reg$19$d;
+    wire  [31:0] packet_reg$19$q;
+    reg  packet_reg$19$clock;
+    reg  [31:0] packet_reg$20$d;
+    wire  [31:0] packet_reg$20$q;
+    reg  packet_reg$20$clock;
+    reg  [31:0] packet_reg$21$d;
+    wire  [31:0] packet_reg$21$q;
+    reg  packet_reg$21$clock;
+    reg  [31:0] packet_reg$22$d;
+    wire  [31:0] packet_reg$22$q;
+    reg  packet_reg$22$clock;
+    reg  [31:0] packet_reg$23$d;
+    wire  [31:0] packet_reg$23$q;
+    reg  packet_reg$23$clock;
     reg  [15:0] checks_reg$0$d;
     wire  [15:0] checks_reg$0$q;
     reg  checks_reg$0$clock;
@@ -5050,33 +6086,63 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
     reg  [15:0] checks_reg$5$d;
     wire  [15:0] checks_reg$5$q;
     reg  checks_reg$5$clock;
-    reg  [41:0] fields_reg$0$d;
-    wire  [41:0] fields_reg$0$q;
+    reg  [59:0] fields_reg$0$d;
+    wire  [59:0] fields_reg$0$q;
     reg  fields_reg$0$clock;
-    reg  [41:0] fields_reg$1$d;
-    wire  [41:0] fields_reg$1$q;
+    reg  [59:0] fields_reg$1$d;
+    wire  [59:0] fields_reg$1$q;
     reg  fields_reg$1$clock;
-    reg  [175:0] parsed_reg$0$d;
-    wire  [175:0] parsed_reg$0$q;
+    reg  [73:0] parsed_reg$0$d;
+    wire  [73:0] parsed_reg$0$q;
     reg  parsed_reg$0$clock;
-    reg  [175:0] parsed_reg$1$d;
-    wire  [175:0] parsed_reg$1$q;
+    reg  [73:0] parsed_reg$1$d;
+    wire  [73:0] parsed_reg$1$q;
     reg  parsed_reg$1$clock;
-    reg  [175:0] parsed_reg$2$d;
-    wire  [175:0] parsed_reg$2$q;
+    reg  [73:0] parsed_reg$2$d;
+    wire  [73:0] parsed_reg$2$q;
     reg  parsed_reg$2$clock;
-    reg  [175:0] parsed_reg$3$d;
-    wire  [175:0] parsed_reg$3$q;
+    reg  [73:0] parsed_reg$3$d;
+    wire  [73:0] parsed_reg$3$q;
     reg  parsed_reg$3$clock;
-    reg  [175:0] parsed_reg$4$d;
-    wire  [175:0] parsed_reg$4$q;
+    reg  [73:0] parsed_reg$4$d;
+    wire  [73:0] parsed_reg$4$q;
     reg  parsed_reg$4$clock;
-    reg  [175:0] parsed_reg$5$d;
-    wire  [175:0] parsed_reg$5$q;
+    reg  [73:0] parsed_reg$5$d;
+    wire  [73:0] parsed_reg$5$q;
     reg  parsed_reg$5$clock;
-    reg  [175:0] parsed_reg$6$d;
-    wire  [175:0] parsed_reg$6$q;
+    reg  [73:0] parsed_reg$6$d;
+    wire  [73:0] parsed_reg$6$q;
     reg  parsed_reg$6$clock;
+    reg  [295:0] tuple_reg$0$d;
+    wire  [295:0] tuple_reg$0$q;
+    reg  tuple_reg$0$clock;
+    reg  [295:0] tuple_reg$1$d;
+    wire  [295:0] tuple_reg$1$q;
+    reg  tuple_reg$1$clock;
+    reg  [295:0] tuple_reg$2$d;
+    wire  [295:0] tuple_reg$2$q;
+    reg  tuple_reg$2$clock;
+    reg  [295:0] tuple_reg$3$d;
+    wire  [295:0] tuple_reg$3$q;
+    reg  tuple_reg$3$clock;
+    reg  [295:0] tuple_reg$4$d;
+    wire  [295:0] tuple_reg$4$q;
+    reg  tuple_reg$4$clock;
+    reg  [295:0] tuple_reg$5$d;
+    wire  [295:0] tuple_reg$5$q;
+    reg  tuple_reg$5$clock;
+    reg  [295:0] tuple_reg$6$d;
+    wire  [295:0] tuple_reg$6$q;
+    reg  tuple_reg$6$clock;
+    reg  [302:0] quote_reg$0$d;
+    wire  [302:0] quote_reg$0$q;
+    reg  quote_reg$0$clock;
+    reg  [302:0] quote_reg$1$d;
+    wire  [302:0] quote_reg$1$q;
+    reg  quote_reg$1$clock;
+    reg  [302:0] quote_reg$2$d;
+    wire  [302:0] quote_reg$2$q;
+    reg  quote_reg$2$clock;
     reg  [99:0] sums_reg$0$d;
     wire  [99:0] sums_reg$0$q;
     reg  sums_reg$0$clock;
@@ -5096,31 +6162,276 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
     wire  [8:0] valid_reg$q;
     reg  valid_reg$clock;
     // Local signals
-    reg  [73:0] side;
-    reg  [271:0] packet;
+    reg  [511:0] wide;
+    reg  [31:0] lane$0;
+    reg  [31:0] lane$1;
+    reg  [31:0] lane$2;
+    reg  [31:0] lane$3;
+    reg  [31:0] lane$4;
+    reg  [31:0] lane$5;
+    reg  [31:0] lane$6;
+    reg  [31:0] lane$7;
+    reg  [31:0] lane$8;
+    reg  [31:0] lane$9;
+    reg  [31:0] lane$10;
+    reg  [31:0] lane$11;
+    reg  [31:0] lane$12;
+    reg  [31:0] lane$13;
+    reg  [31:0] lane$14;
+    reg  [31:0] lane$15;
+    reg  [31:0] word$0;
+    reg  [31:0] word$1;
+    reg  [31:0] word$2;
+    reg  [31:0] word$3;
+    reg  [31:0] word$4;
+    reg  [31:0] word$5;
+    reg  [31:0] word$6;
+    reg  [31:0] word$7;
+    reg  [31:0] word$8;
+    reg  [31:0] word$9;
+    reg  [31:0] word$10;
+    reg  [31:0] word$11;
+    reg  [31:0] word$12;
+    reg  [31:0] word$13;
+    reg  [31:0] word$14;
+    reg  [31:0] word$15;
+    reg  [31:0] word$16;
+    reg  [31:0] word$17;
+    reg  [31:0] word$18;
+    reg  [31:0] word$19;
+    reg  [31:0] word$20;
+    reg  [31:0] word$21;
+    reg  [31:0] word$22;
+    reg  [31:0] word$23;
+    reg  [31:0] word$24;
+    reg  [31:0] word$25;
+    reg  [31:0] word$26;
+    reg  [31:0] word$27;
+    reg  [59:0] side;
+    reg  [31:0] aligned$0;
+    reg  [31:0] aligned$1;
+    reg  [31:0] aligned$2;
+    reg  [31:0] aligned$3;
+    reg  [31:0] aligned$4;
+    reg  [31:0] aligned$5;
+    reg  [31:0] aligned$6;
+    reg  [31:0] aligned$7;
+    reg  [31:0] aligned$8;
+    reg  [31:0] aligned$9;
+    reg  [31:0] aligned$10;
+    reg  [31:0] aligned$11;
+    reg  [31:0] aligned$12;
+    reg  [31:0] aligned$13;
+    reg  [31:0] aligned$14;
+    reg  [31:0] aligned$15;
+    reg  [31:0] aligned$16;
+    reg  [31:0] aligned$17;
+    reg  [31:0] aligned$18;
+    reg  [31:0] aligned$19;
+    reg  [31:0] aligned$20;
+    reg  [31:0] aligned$21;
+    reg  [31:0] aligned$22;
+    reg  [31:0] aligned$23;
+    reg  [31:0] packet$0;
+    reg  [31:0] packet$1;
+    reg  [31:0] packet$2;
+    reg  [31:0] packet$3;
+    reg  [31:0] packet$4;
+    reg  [31:0] packet$5;
+    reg  [31:0] packet$6;
+    reg  [31:0] packet$7;
+    reg  [31:0] packet$8;
+    reg  [31:0] packet$9;
+    reg  [31:0] packet$10;
+    reg  [31:0] packet$11;
+    reg  [31:0] packet$12;
+    reg  [31:0] packet$13;
+    reg  [31:0] packet$14;
+    reg  [31:0] packet$15;
+    reg  [31:0] packet$16;
+    reg  [31:0] packet$17;
+    reg  [31:0] packet$18;
+    reg  [31:0] packet$19;
+    reg  [31:0] packet$20;
+    reg  [31:0] packet$21;
+    reg  [31:0] packet$22;
     reg  has_tag;
+    reg  [15:0] ethertype_plain;
+    reg  [15:0] ethertype_tagged;
+    reg  [15:0] low$0;
+    reg  [15:0] low$1;
+    reg  [15:0] low$2;
+    reg  [15:0] low$3;
+    reg  [15:0] low$4;
+    reg  [15:0] high$0;
+    reg  [15:0] high$1;
+    reg  [15:0] high$2;
+    reg  [15:0] high$3;
+    reg  [15:0] high$4;
+    reg  [15:0] length_lanes;
+    reg  [7:0] offset_byte;
+    reg  [7:0] flags_byte;
+    reg  [7:0] kind;
+    reg  [7:0] protocol;
+    reg  [7:0] traffic_class;
     reg  is_tcp;
-    reg  [15:0] wide;
-    reg  [15:0] word$0;
-    reg  [15:0] word$1;
-    reg  [15:0] word$2;
-    reg  [15:0] word$3;
-    reg  [15:0] word$4;
-    reg  [15:0] word$5;
-    reg  [15:0] word$6;
-    reg  [15:0] word$7;
-    reg  [15:0] word$8;
-    reg  [15:0] word$9;
+    reg  [295:0] tuple_now;
+    reg  [295:0] quoted;
+    reg  [295:0] quoted_now;
+    reg  [295:0] turned;
+    reg  [31:0] about;
+    reg  quote_kind;
+    reg  quote_plain;
     reg  window_done;
     reg  [15:0] header_bytes;
     reg  [15:0] offset_bytes;
+    reg  [3:0] same$0;
+    reg  [3:0] same$1;
+    reg  [3:0] same$2;
+    reg  [3:0] same$3;
+    reg  steered;
     reg  [4:0] verdict;
     reg  [19:0] sum;
     // Sub module instances
-    maglane_dff_512 window_reg(
-        .d(window_reg$d),
-        .q(window_reg$q),
-        .clock(window_reg$clock)
+    maglane_dff_32 word_reg$0(
+        .d(word_reg$0$d),
+        .q(word_reg$0$q),
+        .clock(word_reg$0$clock)
+    );
+    maglane_dff_32 word_reg$1(
+        .d(word_reg$1$d),
+        .q(word_reg$1$q),
+        .clock(word_reg$1$clock)
+    );
+    maglane_dff_32 word_reg$2(
+        .d(word_reg$2$d),
+        .q(word_reg$2$q),
+        .clock(word_reg$2$clock)
+    );
+    maglane_dff_32 word_reg$3(
+        .d(word_reg$3$d),
+        .q(word_reg$3$q),
+        .clock(word_reg$3$clock)
+    );
+    maglane_dff_32 word_reg$4(
+        .d(word_reg$4$d),
+        .q(word_reg$4$q),
+        .clock(word_reg$4$clock)
+    );
+    maglane_dff_32 word_reg$5(
+        .d(word_reg$5$d),
+        .q(word_reg$5$q),
+        .clock(word_reg$5$clock)
+    );
+    maglane_dff_32 word_reg$6(
+        .d(word_reg$6$d),
+        .q(word_reg$6$q),
+        .clock(word_reg$6$clock)
+    );
+    maglane_dff_32 word_reg$7(
+        .d(word_reg$7$d),
+        .q(word_reg$7$q),
+        .clock(word_reg$7$clock)
+    );
+    maglane_dff_32 word_reg$8(
+        .d(word_reg$8$d),
+        .q(word_reg$8$q),
+        .clock(word_reg$8$clock)
+    );
+    maglane_dff_32 word_reg$9(
+        .d(word_reg$9$d),
+        .q(word_reg$9$q),
+        .clock(word_reg$9$clock)
+    );
+    maglane_dff_32 word_reg$10(
+        .d(word_reg$10$d),
+        .q(word_reg$10$q),
+        .clock(word_reg$10$clock)
+    );
+    maglane_dff_32 word_reg$11(
+        .d(word_reg$11$d),
+        .q(word_reg$11$q),
+        .clock(word_reg$11$clock)
+    );
+    maglane_dff_32 word_reg$12(
+        .d(word_reg$12$d),
+        .q(word_reg$12$q),
+        .clock(word_reg$12$clock)
+    );
+    maglane_dff_32 word_reg$13(
+        .d(word_reg$13$d),
+        .q(word_reg$13$q),
+        .clock(word_reg$13$clock)
+    );
+    maglane_dff_32 word_reg$14(
+        .d(word_reg$14$d),
+        .q(word_reg$14$q),
+        .clock(word_reg$14$clock)
+    );
+    maglane_dff_32 word_reg$15(
+        .d(word_reg$15$d),
+        .q(word_reg$15$q),
+        .clock(word_reg$15$clock)
+    );
+    maglane_dff_32 word_reg$16(
+        .d(word_reg$16$d),
+        .q(word_reg$16$q),
+        .clock(word_reg$16$clock)
+    );
+    maglane_dff_32 word_reg$17(
+        .d(word_reg$17$d),
+        .q(word_reg$17$q),
+        .clock(word_reg$17$clock)
+    );
+    maglane_dff_32 word_reg$18(
+        .d(word_reg$18$d),
+        .q(word_reg$18$q),
+        .clock(word_reg$18$clock)
+    );
+    maglane_dff_32 word_reg$19(
+        .d(word_reg$19$d),
+        .q(word_reg$19$q),
+        .clock(word_reg$19$clock)
+    );
+    maglane_dff_32 word_reg$20(
+        .d(word_reg$20$d),
+        .q(word_reg$20$q),
+        .clock(word_reg$20$clock)
+    );
+    maglane_dff_32 word_reg$21(
+        .d(word_reg$21$d),
+        .q(word_reg$21$q),
+        .clock(word_reg$21$clock)
+    );
+    maglane_dff_32 word_reg$22(
+        .d(word_reg$22$d),
+        .q(word_reg$22$q),
+        .clock(word_reg$22$clock)
+    );
+    maglane_dff_32 word_reg$23(
+        .d(word_reg$23$d),
+        .q(word_reg$23$q),
+        .clock(word_reg$23$clock)
+    );
+    maglane_dff_32 word_reg$24(
+        .d(word_reg$24$d),
+        .q(word_reg$24$q),
+        .clock(word_reg$24$clock)
+    );
+    maglane_dff_32 word_reg$25(
+        .d(word_reg$25$d),
+        .q(word_reg$25$q),
+        .clock(word_reg$25$clock)
+    );
+    maglane_dff_32 word_reg$26(
+        .d(word_reg$26$d),
+        .q(word_reg$26$q),
+        .clock(word_reg$26$clock)
+    );
+    maglane_dff_32 word_reg$27(
+        .d(word_reg$27$d),
+        .q(word_reg$27$q),
+        .clock(word_reg$27$clock)
     );
     maglane_dff_16 window_length_reg(
         .d(window_length_reg$d),
@@ -5132,20 +6443,135 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
         .q(window_step_reg$q),
         .clock(window_step_reg$clock)
     );
-    maglane_dff_2 beat_reg(
+    maglane_dff_3 beat_reg(
         .d(beat_reg$d),
         .q(beat_reg$q),
         .clock(beat_reg$clock)
     );
-    maglane_dff_74 side_reg(
+    maglane_dff_60 side_reg(
         .d(side_reg$d),
         .q(side_reg$q),
         .clock(side_reg$clock)
     );
-    maglane_dff_272 packet_reg(
-        .d(packet_reg$d),
-        .q(packet_reg$q),
-        .clock(packet_reg$clock)
+    maglane_dff_32 packet_reg$0(
+        .d(packet_reg$0$d),
+        .q(packet_reg$0$q),
+        .clock(packet_reg$0$clock)
+    );
+    maglane_dff_32 packet_reg$1(
+        .d(packet_reg$1$d),
+        .q(packet_reg$1$q),
+        .clock(packet_reg$1$clock)
+    );
+    maglane_dff_32 packet_reg$2(
+        .d(packet_reg$2$d),
+        .q(packet_reg$2$q),
+        .clock(packet_reg$2$clock)
+    );
+    maglane_dff_32 packet_reg$3(
+        .d(packet_reg$3$d),
+        .q(packet_reg$3$q),
+        .clock(packet_reg$3$clock)
+    );
+    maglane_dff_32 packet_reg$4(
+        .d(packet_reg$4$d),
+        .q(packet_reg$4$q),
+        .clock(packet_reg$4$clock)
+    );
+    maglane_dff_32 packet_reg$5(
+        .d(packet_reg$5$d),
+        .q(packet_reg$5$q),
+        .clock(packet_reg$5$clock)
+    );
+    maglane_dff_32 packet_reg$6(
+        .d(packet_reg$6$d),
+        .q(packet_reg$6$q),
+        .clock(packet_reg$6$clock)
+    );
+    maglane_dff_32 packet_reg$7(
+        .d(packet_reg$7$d),
+        .q(packet_reg$7$q),
+        .clock(packet_reg$7$clock)
+    );
+    maglane_dff_32 packet_reg$8(
+        .d(packet_reg$8$d),
+        .q(packet_reg$8$q),
+        .clock(packet_reg$8$clock)
+    );
+    maglane_dff_32 packet_reg$9(
+        .d(packet_reg$9$d),
+        .q(packet_reg$9$q),
+        .clock(packet_reg$9$clock)
+    );
+    maglane_dff_32 packet_reg$10(
+        .d(packet_reg$10$d),
+        .q(packet_reg$10$q),
+        .clock(packet_reg$10$clock)
+    );
+    maglane_dff_32 packet_reg$11(
+        .d(packet_reg$11$d),
+        .q(packet_reg$11$q),
+        .clock(packet_reg$11$clock)
+    );
+    maglane_dff_32 packet_reg$12(
+        .d(packet_reg$12$d),
+        .q(packet_reg$12$q),
+        .clock(packet_reg$12$clock)
+    );
+    maglane_dff_32 packet_reg$13(
+        .d(packet_reg$13$d),
+        .q(packet_reg$13$q),
+        .clock(packet_reg$13$clock)
+    );
+    maglane_dff_32 packet_reg$14(
+        .d(packet_reg$14$d),
+        .q(packet_reg$14$q),
+        .clock(packet_reg$14$clock)
+    );
+    maglane_dff_32 packet_reg$15(
+        .d(packet_reg$15$d),
+        .q(packet_reg$15$q),
+        .clock(packet_reg$15$clock)
+    );
+    maglane_dff_32 packet_reg$16(
+        .d(packet_reg$16$d),
+        .q(packet_reg$16$q),
+        .clock(packet_reg$16$clock)
+    );
+    maglane_dff_32 packet_reg$17(
+        .d(packet_reg$17$d),
+        .q(packet_reg$17$q),
+        .clock(packet_reg$17$clock)
+    );
+    maglane_dff_32 packet_reg$18(
+        .d(packet_reg$18$d),
+        .q(packet_reg$18$q),
+        .clock(packet_reg$18$clock)
+    );
+    maglane_dff_32 packet_reg$19(
+        .d(packet_reg$19$d),
+        .q(packet_reg$19$q),
+        .clock(packet_reg$19$clock)
+    );
+    maglane_dff_32 packet_reg$20(
+        .d(packet_reg$20$d),
+        .q(packet_reg$20$q),
+        .clock(packet_reg$20$clock)
+    );
+    maglane_dff_32 packet_reg$21(
+        .d(packet_reg$21$d),
+        .q(packet_reg$21$q),
+        .clock(packet_reg$21$clock)
+    );
+    maglane_dff_32 packet_reg$22(
+        .d(packet_reg$22$d),
+        .q(packet_reg$22$q),
+        .clock(packet_reg$22$clock)
+    );
+    maglane_dff_32 packet_reg$23(
+        .d(packet_reg$23$d),
+        .q(packet_reg$23$q),
+        .clock(packet_reg$23$clock)
     );
     maglane_dff_16 checks_reg$0(
         .d(checks_reg$0$d),
@@ -5177,50 +6603,100 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
         .q(checks_reg$5$q),
         .clock(checks_reg$5$clock)
     );
-    maglane_dff_42 fields_reg$0(
+    maglane_dff_60 fields_reg$0(
         .d(fields_reg$0$d),
         .q(fields_reg$0$q),
         .clock(fields_reg$0$clock)
     );
-    maglane_dff_42 fields_reg$1(
+    maglane_dff_60 fields_reg$1(
         .d(fields_reg$1$d),
         .q(fields_reg$1$q),
         .clock(fields_reg$1$clock)
     );
-    maglane_dff_176 parsed_reg$0(
+    maglane_dff_74 parsed_reg$0(
         .d(parsed_reg$0$d),
         .q(parsed_reg$0$q),
         .clock(parsed_reg$0$clock)
     );
-    maglane_dff_176 parsed_reg$1(
+    maglane_dff_74 parsed_reg$1(
         .d(parsed_reg$1$d),
         .q(parsed_reg$1$q),
         .clock(parsed_reg$1$clock)
     );
-    maglane_dff_176 parsed_reg$2(
+    maglane_dff_74 parsed_reg$2(
         .d(parsed_reg$2$d),
         .q(parsed_reg$2$q),
         .clock(parsed_reg$2$clock)
     );
-    maglane_dff_176 parsed_reg$3(
+    maglane_dff_74 parsed_reg$3(
         .d(parsed_reg$3$d),
         .q(parsed_reg$3$q),
         .clock(parsed_reg$3$clock)
     );
-    maglane_dff_176 parsed_reg$4(
+    maglane_dff_74 parsed_reg$4(
         .d(parsed_reg$4$d),
         .q(parsed_reg$4$q),
         .clock(parsed_reg$4$clock)
     );
-    maglane_dff_176 parsed_reg$5(
+    maglane_dff_74 parsed_reg$5(
         .d(parsed_reg$5$d),
         .q(parsed_reg$5$q),
         .clock(parsed_reg$5$clock)
     );
-    maglane_dff_176 parsed_reg$6(
+    maglane_dff_74 parsed_reg$6(
         .d(parsed_reg$6$d),
         .q(parsed_reg$6$q),
         .clock(parsed_reg$6$clock)
+    );
+    maglane_dff_296 tuple_reg$0(
+        .d(tuple_reg$0$d),
+        .q(tuple_reg$0$q),
+        .clock(tuple_reg$0$clock)
+    );
+    maglane_dff_296 tuple_reg$1(
+        .d(tuple_reg$1$d),
+        .q(tuple_reg$1$q),
+        .clock(tuple_reg$1$clock)
+    );
+    maglane_dff_296 tuple_reg$2(
+        .d(tuple_reg$2$d),
+        .q(tuple_reg$2$q),
+        .clock(tuple_reg$2$clock)
+    );
+    maglane_dff_296 tuple_reg$3(
+        .d(tuple_reg$3$d),
+        .q(tuple_reg$3$q),
+        .clock(tuple_reg$3$clock)
+    );
+    maglane_dff_296 tuple_reg$4(
+        .d(tuple_reg$4$d),
+        .q(tuple_reg$4$q),
+        .clock(tuple_reg$4$clock)
+    );
+    maglane_dff_296 tuple_reg$5(
+        .d(tuple_reg$5$d),
+        .q(tuple_reg$5$q),
+        .clock(tuple_reg$5$clock)
+    );
+    maglane_dff_296 tuple_reg$6(
+        .d(tuple_reg$6$d),
+        .q(tuple_reg$6$q),
+        .clock(tuple_reg$6$clock)
+    );
+    maglane_dff_303 quote_reg$0(
+        .d(quote_reg$0$d),
+        .q(quote_reg$0$q),
+        .clock(quote_reg$0$clock)
+    );
+    maglane_dff_303 quote_reg$1(
+        .d(quote_reg$1$d),
+        .q(quote_reg$1$q),
+        .clock(quote_reg$1$clock)
+    );
+    maglane_dff_303 quote_reg$2(
+        .d(quote_reg$2$d),
+        .q(quote_reg$2$q),
+        .clock(quote_reg$2$clock)
     );
     maglane_dff_100 sums_reg$0(
         .d(sums_reg$0$d),
@@ -5254,20 +6730,68 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
     );
     // Update code
     always @(*) begin
-        window_reg$clock = clock;
         window_length_reg$clock = clock;
         window_step_reg$clock = clock;
         beat_reg$clock = clock;
         side_reg$clock = clock;
-        packet_reg$clock = clock;
         valid_reg$clock = clock;
-        window_reg$d = window_reg$q;
         window_length_reg$d = window_length_reg$q;
         window_step_reg$d = window_step_reg$q;
         beat_reg$d = beat_reg$q;
         side_reg$d = side_reg$q;
-        packet_reg$d = packet_reg$q;
         valid_reg$d = valid_reg$q;
+        word_reg$0$clock = clock;
+        word_reg$1$clock = clock;
+        word_reg$2$clock = clock;
+        word_reg$3$clock = clock;
+        word_reg$4$clock = clock;
+        word_reg$5$clock = clock;
+        word_reg$6$clock = clock;
+        word_reg$7$clock = clock;
+        word_reg$8$clock = clock;
+        word_reg$9$clock = clock;
+        word_reg$10$clock = clock;
+        word_reg$11$clock = clock;
+        word_reg$12$clock = clock;
+        word_reg$13$clock = clock;
+        word_reg$14$clock = clock;
+        word_reg$15$clock = clock;
+        word_reg$16$clock = clock;
+        word_reg$17$clock = clock;
+        word_reg$18$clock = clock;
+        word_reg$19$clock = clock;
+        word_reg$20$clock = clock;
+        word_reg$21$clock = clock;
+        word_reg$22$clock = clock;
+        word_reg$23$clock = clock;
+        word_reg$24$clock = clock;
+        word_reg$25$clock = clock;
+        word_reg$26$clock = clock;
+        word_reg$27$clock = clock;
+        packet_reg$0$clock = clock;
+        packet_reg$1$clock = clock;
+        packet_reg$2$clock = clock;
+        packet_reg$3$clock = clock;
+        packet_reg$4$clock = clock;
+        packet_reg$5$clock = clock;
+        packet_reg$6$clock = clock;
+        packet_reg$7$clock = clock;
+        packet_reg$8$clock = clock;
+        packet_reg$9$clock = clock;
+        packet_reg$10$clock = clock;
+        packet_reg$11$clock = clock;
+        packet_reg$12$clock = clock;
+        packet_reg$13$clock = clock;
+        packet_reg$14$clock = clock;
+        packet_reg$15$clock = clock;
+        packet_reg$16$clock = clock;
+        packet_reg$17$clock = clock;
+        packet_reg$18$clock = clock;
+        packet_reg$19$clock = clock;
+        packet_reg$20$clock = clock;
+        packet_reg$21$clock = clock;
+        packet_reg$22$clock = clock;
+        packet_reg$23$clock = clock;
         checks_reg$0$clock = clock;
         checks_reg$1$clock = clock;
         checks_reg$2$clock = clock;
@@ -5276,115 +6800,457 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
         checks_reg$5$clock = clock;
         fields_reg$0$clock = clock;
         fields_reg$1$clock = clock;
+        quote_reg$0$clock = clock;
+        quote_reg$1$clock = clock;
+        quote_reg$2$clock = clock;
         parsed_reg$0$clock = clock;
+        tuple_reg$0$clock = clock;
         parsed_reg$1$clock = clock;
+        tuple_reg$1$clock = clock;
         parsed_reg$2$clock = clock;
+        tuple_reg$2$clock = clock;
         parsed_reg$3$clock = clock;
+        tuple_reg$3$clock = clock;
         parsed_reg$4$clock = clock;
+        tuple_reg$4$clock = clock;
         parsed_reg$5$clock = clock;
+        tuple_reg$5$clock = clock;
         parsed_reg$6$clock = clock;
+        tuple_reg$6$clock = clock;
         sums_reg$0$clock = clock;
         sums_reg$1$clock = clock;
         sums_reg$2$clock = clock;
         sums_reg$3$clock = clock;
         sums_reg$4$clock = clock;
+        wide = ((data) & 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff);
+        if (narrow) begin
+            wide = ((data) & 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff) | (((data) & 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff) << 32'h100);
+        end
+        lane$0 = wide[(32'h20 * 0)+:(32)];
+        lane$1 = wide[(32'h20 * 1)+:(32)];
+        lane$2 = wide[(32'h20 * 2)+:(32)];
+        lane$3 = wide[(32'h20 * 3)+:(32)];
+        lane$4 = wide[(32'h20 * 4)+:(32)];
+        lane$5 = wide[(32'h20 * 5)+:(32)];
+        lane$6 = wide[(32'h20 * 6)+:(32)];
+        lane$7 = wide[(32'h20 * 7)+:(32)];
+        lane$8 = wide[(32'h20 * 8)+:(32)];
+        lane$9 = wide[(32'h20 * 9)+:(32)];
+        lane$10 = wide[(32'h20 * 10)+:(32)];
+        lane$11 = wide[(32'h20 * 11)+:(32)];
+        lane$12 = wide[(32'h20 * 12)+:(32)];
+        lane$13 = wide[(32'h20 * 13)+:(32)];
+        lane$14 = wide[(32'h20 * 14)+:(32)];
+        lane$15 = wide[(32'h20 * 15)+:(32)];
+        word_reg$0$d = word_reg$0$q;
+        word_reg$1$d = word_reg$1$q;
+        word_reg$2$d = word_reg$2$q;
+        word_reg$3$d = word_reg$3$q;
+        word_reg$4$d = word_reg$4$q;
+        word_reg$5$d = word_reg$5$q;
+        word_reg$6$d = word_reg$6$q;
+        word_reg$7$d = word_reg$7$q;
+        word_reg$8$d = word_reg$8$q;
+        word_reg$9$d = word_reg$9$q;
+        word_reg$10$d = word_reg$10$q;
+        word_reg$11$d = word_reg$11$q;
+        word_reg$12$d = word_reg$12$q;
+        word_reg$13$d = word_reg$13$q;
+        word_reg$14$d = word_reg$14$q;
+        word_reg$15$d = word_reg$15$q;
+        word_reg$16$d = word_reg$16$q;
+        word_reg$17$d = word_reg$17$q;
+        word_reg$18$d = word_reg$18$q;
+        word_reg$19$d = word_reg$19$q;
+        word_reg$20$d = word_reg$20$q;
+        word_reg$21$d = word_reg$21$q;
+        word_reg$22$d = word_reg$22$q;
+        word_reg$23$d = word_reg$23$q;
+        word_reg$24$d = word_reg$24$q;
+        word_reg$25$d = word_reg$25$q;
+        word_reg$26$d = word_reg$26$q;
+        word_reg$27$d = word_reg$27$q;
         window_done = 1'b0;
         if (fire) begin
+            if (beat_reg$q == beat_of$0) begin
+                word_reg$0$d = lane$0;
+            end
+            if (beat_reg$q == beat_of$1) begin
+                word_reg$1$d = lane$1;
+            end
+            if (beat_reg$q == beat_of$2) begin
+                word_reg$2$d = lane$2;
+            end
+            if (beat_reg$q == beat_of$3) begin
+                word_reg$3$d = lane$3;
+            end
+            if (beat_reg$q == beat_of$4) begin
+                word_reg$4$d = lane$4;
+            end
+            if (beat_reg$q == beat_of$5) begin
+                word_reg$5$d = lane$5;
+            end
+            if (beat_reg$q == beat_of$6) begin
+                word_reg$6$d = lane$6;
+            end
+            if (beat_reg$q == beat_of$7) begin
+                word_reg$7$d = lane$7;
+            end
+            if (beat_reg$q == beat_of$8) begin
+                word_reg$8$d = lane$8;
+            end
+            if (beat_reg$q == beat_of$9) begin
+                word_reg$9$d = lane$9;
+            end
+            if (beat_reg$q == beat_of$10) begin
+                word_reg$10$d = lane$10;
+            end
+            if (beat_reg$q == beat_of$11) begin
+                word_reg$11$d = lane$11;
+            end
+            if (beat_reg$q == beat_of$12) begin
+                word_reg$12$d = lane$12;
+            end
+            if (beat_reg$q == beat_of$13) begin
+                word_reg$13$d = lane$13;
+            end
+            if (beat_reg$q == beat_of$14) begin
+                word_reg$14$d = lane$14;
+            end
+            if (beat_reg$q == beat_of$15) begin
+                word_reg$15$d = lane$15;
+            end
+            if (beat_reg$q == beat_of$16) begin
+                word_reg$16$d = lane$0;
+            end
+            if (beat_reg$q == beat_of$17) begin
+                word_reg$17$d = lane$1;
+            end
+            if (beat_reg$q == beat_of$18) begin
+                word_reg$18$d = lane$2;
+            end
+            if (beat_reg$q == beat_of$19) begin
+                word_reg$19$d = lane$3;
+            end
+            if (beat_reg$q == beat_of$20) begin
+                word_reg$20$d = lane$4;
+            end
+            if (beat_reg$q == beat_of$21) begin
+                word_reg$21$d = lane$5;
+            end
+            if (beat_reg$q == beat_of$22) begin
+                word_reg$22$d = lane$6;
+            end
+            if (beat_reg$q == beat_of$23) begin
+                word_reg$23$d = lane$7;
+            end
+            if (beat_reg$q == beat_of$24) begin
+                word_reg$24$d = lane$8;
+            end
+            if (beat_reg$q == beat_of$25) begin
+                word_reg$25$d = lane$9;
+            end
+            if (beat_reg$q == beat_of$26) begin
+                word_reg$26$d = lane$10;
+            end
+            if (beat_reg$q == beat_of$27) begin
+                word_reg$27$d = lane$11;
+            end
             if (beat_reg$q == 32'h0) begin
-                window_reg$d = ((data) & 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff);
                 window_length_reg$d = length;
                 window_step_reg$d = step;
-                window_done = last | (final_beat == 32'h0);
             end
-            if (beat_reg$q == 32'h1) begin
-                window_reg$d = window_reg$q | (((data) & 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff) << 32'h100);
-                window_done = final_beat == 32'h1;
-            end
-            if (beat_reg$q != 32'h2) begin
+            window_done = (beat_reg$q == final_beat) | (last & (beat_reg$q < final_beat));
+            if (beat_reg$q <= final_beat) begin
                 beat_reg$d = beat_reg$q + 32'h1;
             end
             if (last) begin
                 beat_reg$d = 32'h0;
             end
         end
-        has_tag = window_reg$q[(32'h60)+:(16)] == tpid;
+        word$0 = word_reg$0$q;
+        word$1 = word_reg$1$q;
+        word$2 = word_reg$2$q;
+        word$3 = word_reg$3$q;
+        word$4 = word_reg$4$q;
+        word$5 = word_reg$5$q;
+        word$6 = word_reg$6$q;
+        word$7 = word_reg$7$q;
+        word$8 = word_reg$8$q;
+        word$9 = word_reg$9$q;
+        word$10 = word_reg$10$q;
+        word$11 = word_reg$11$q;
+        word$12 = word_reg$12$q;
+        word$13 = word_reg$13$q;
+        word$14 = word_reg$14$q;
+        word$15 = word_reg$15$q;
+        word$16 = word_reg$16$q;
+        word$17 = word_reg$17$q;
+        word$18 = word_reg$18$q;
+        word$19 = word_reg$19$q;
+        word$20 = word_reg$20$q;
+        word$21 = word_reg$21$q;
+        word$22 = word_reg$22$q;
+        word$23 = word_reg$23$q;
+        word$24 = word_reg$24$q;
+        word$25 = word_reg$25$q;
+        word$26 = word_reg$26$q;
+        word$27 = word_reg$27$q;
+        ethertype_plain = word$3[(32'h0)+:(16)];
+        ethertype_tagged = word$4[(32'h0)+:(16)];
+        has_tag = ethertype_plain == tpid;
         side[(64'h0)+:(16)] = window_length_reg$q;
         side[(64'h10)+:(7)] = window_step_reg$q;
-        side[(64'h47)+:(1)] = has_tag;
-        side[(64'h37)+:(16)] = window_reg$q[(32'h70)+:(16)];
-        side[(64'h49)+:(1)] = settings[(64'h0)+:(1)];
-        side[(64'h48)+:(1)] = (window_reg$q[(32'h0)+:(32)] == settings[(64'h1)+:(32)]) & (window_reg$q[(32'h20)+:(16)] == settings[(64'h21)+:(16)]);
+        side[(64'h39)+:(1)] = has_tag;
+        side[(64'h29)+:(16)] = word$3[(32'h10)+:(16)];
+        side[(64'h3b)+:(1)] = settings[(64'h0)+:(1)];
+        side[(64'h3a)+:(1)] = (word$0 == settings[(64'h1)+:(32)]) & (word$1[(32'h0)+:(16)] == settings[(64'h21)+:(16)]);
         if (has_tag) begin
-            packet = window_reg$q[(32'h90)+:(272)];
-            side[(64'h27)+:(16)] = window_reg$q[(32'h80)+:(16)];
+            packet_reg$0$d = word$4;
+            packet_reg$1$d = word$5;
+            packet_reg$2$d = word$6;
+            packet_reg$3$d = word$7;
+            packet_reg$4$d = word$8;
+            packet_reg$5$d = word$9;
+            packet_reg$6$d = word$10;
+            packet_reg$7$d = word$11;
+            packet_reg$8$d = word$12;
+            packet_reg$9$d = word$13;
+            packet_reg$10$d = word$14;
+            packet_reg$11$d = word$15;
+            packet_reg$12$d = word$16;
+            packet_reg$13$d = word$17;
+            packet_reg$14$d = word$18;
+            packet_reg$15$d = word$19;
+            packet_reg$16$d = word$20;
+            packet_reg$17$d = word$21;
+            packet_reg$18$d = word$22;
+            packet_reg$19$d = word$23;
+            packet_reg$20$d = word$24;
+            packet_reg$21$d = word$25;
+            packet_reg$22$d = word$26;
+            packet_reg$23$d = word$27;
+            side[(64'h27)+:(1)] = ethertype_tagged == ethertype_ipv4;
+            side[(64'h28)+:(1)] = ethertype_tagged == ethertype_ipv6;
             side[(64'h17)+:(16)] = window_length_reg$q - 32'h12;
         end
         else begin
-            packet = window_reg$q[(32'h70)+:(272)];
-            side[(64'h27)+:(16)] = window_reg$q[(32'h60)+:(16)];
+            packet_reg$0$d = word$3;
+            packet_reg$1$d = word$4;
+            packet_reg$2$d = word$5;
+            packet_reg$3$d = word$6;
+            packet_reg$4$d = word$7;
+            packet_reg$5$d = word$8;
+            packet_reg$6$d = word$9;
+            packet_reg$7$d = word$10;
+            packet_reg$8$d = word$11;
+            packet_reg$9$d = word$12;
+            packet_reg$10$d = word$13;
+            packet_reg$11$d = word$14;
+            packet_reg$12$d = word$15;
+            packet_reg$13$d = word$16;
+            packet_reg$14$d = word$17;
+            packet_reg$15$d = word$18;
+            packet_reg$16$d = word$19;
+            packet_reg$17$d = word$20;
+            packet_reg$18$d = word$21;
+            packet_reg$19$d = word$22;
+            packet_reg$20$d = word$23;
+            packet_reg$21$d = word$24;
+            packet_reg$22$d = word$25;
+            packet_reg$23$d = word$26;
+            side[(64'h27)+:(1)] = ethertype_plain == ethertype_ipv4;
+            side[(64'h28)+:(1)] = ethertype_plain == ethertype_ipv6;
             side[(64'h17)+:(16)] = window_length_reg$q - 32'he;
         end
         side_reg$d = side;
-        packet_reg$d = packet;
-        word$0 = packet_reg$q[(32'h10 * 0)+:(16)];
-        word$1 = packet_reg$q[(32'h10 * 1)+:(16)];
-        word$2 = packet_reg$q[(32'h10 * 2)+:(16)];
-        word$3 = packet_reg$q[(32'h10 * 3)+:(16)];
-        word$4 = packet_reg$q[(32'h10 * 4)+:(16)];
-        word$5 = packet_reg$q[(32'h10 * 5)+:(16)];
-        word$6 = packet_reg$q[(32'h10 * 6)+:(16)];
-        word$7 = packet_reg$q[(32'h10 * 7)+:(16)];
-        word$8 = packet_reg$q[(32'h10 * 8)+:(16)];
-        word$9 = packet_reg$q[(32'h10 * 9)+:(16)];
+        aligned$0 = packet_reg$0$q;
+        aligned$1 = packet_reg$1$q;
+        aligned$2 = packet_reg$2$q;
+        aligned$3 = packet_reg$3$q;
+        aligned$4 = packet_reg$4$q;
+        aligned$5 = packet_reg$5$q;
+        aligned$6 = packet_reg$6$q;
+        aligned$7 = packet_reg$7$q;
+        aligned$8 = packet_reg$8$q;
+        aligned$9 = packet_reg$9$q;
+        aligned$10 = packet_reg$10$q;
+        aligned$11 = packet_reg$11$q;
+        aligned$12 = packet_reg$12$q;
+        aligned$13 = packet_reg$13$q;
+        aligned$14 = packet_reg$14$q;
+        aligned$15 = packet_reg$15$q;
+        aligned$16 = packet_reg$16$q;
+        aligned$17 = packet_reg$17$q;
+        aligned$18 = packet_reg$18$q;
+        aligned$19 = packet_reg$19$q;
+        aligned$20 = packet_reg$20$q;
+        aligned$21 = packet_reg$21$q;
+        aligned$22 = packet_reg$22$q;
+        aligned$23 = packet_reg$23$q;
+        packet$0 = (aligned$0 >> 32'h10) | (aligned$1 << 32'h10);
+        packet$1 = (aligned$1 >> 32'h10) | (aligned$2 << 32'h10);
+        packet$2 = (aligned$2 >> 32'h10) | (aligned$3 << 32'h10);
+        packet$3 = (aligned$3 >> 32'h10) | (aligned$4 << 32'h10);
+        packet$4 = (aligned$4 >> 32'h10) | (aligned$5 << 32'h10);
+        packet$5 = (aligned$5 >> 32'h10) | (aligned$6 << 32'h10);
+        packet$6 = (aligned$6 >> 32'h10) | (aligned$7 << 32'h10);
+        packet$7 = (aligned$7 >> 32'h10) | (aligned$8 << 32'h10);
+        packet$8 = (aligned$8 >> 32'h10) | (aligned$9 << 32'h10);
+        packet$9 = (aligned$9 >> 32'h10) | (aligned$10 << 32'h10);
+        packet$10 = (aligned$10 >> 32'h10) | (aligned$11 << 32'h10);
+        packet$11 = (aligned$11 >> 32'h10) | (aligned$12 << 32'h10);
+        packet$12 = (aligned$12 >> 32'h10) | (aligned$13 << 32'h10);
+        packet$13 = (aligned$13 >> 32'h10) | (aligned$14 << 32'h10);
+        packet$14 = (aligned$14 >> 32'h10) | (aligned$15 << 32'h10);
+        packet$15 = (aligned$15 >> 32'h10) | (aligned$16 << 32'h10);
+        packet$16 = (aligned$16 >> 32'h10) | (aligned$17 << 32'h10);
+        packet$17 = (aligned$17 >> 32'h10) | (aligned$18 << 32'h10);
+        packet$18 = (aligned$18 >> 32'h10) | (aligned$19 << 32'h10);
+        packet$19 = (aligned$19 >> 32'h10) | (aligned$20 << 32'h10);
+        packet$20 = (aligned$20 >> 32'h10) | (aligned$21 << 32'h10);
+        packet$21 = (aligned$21 >> 32'h10) | (aligned$22 << 32'h10);
+        packet$22 = (aligned$22 >> 32'h10) | (aligned$23 << 32'h10);
+        low$0 = packet$0[(32'h0)+:(16)];
+        high$0 = packet$0[(32'h10)+:(16)];
+        low$1 = packet$1[(32'h0)+:(16)];
+        high$1 = packet$1[(32'h10)+:(16)];
+        low$2 = packet$2[(32'h0)+:(16)];
+        high$2 = packet$2[(32'h10)+:(16)];
+        low$3 = packet$3[(32'h0)+:(16)];
+        high$3 = packet$3[(32'h10)+:(16)];
+        low$4 = packet$4[(32'h0)+:(16)];
+        high$4 = packet$4[(32'h10)+:(16)];
+        tuple_now[(64'h20)+:(32)] = 32'h0;
+        tuple_now[(64'h40)+:(32)] = 32'h0;
+        tuple_now[(64'h60)+:(32)] = 32'h0;
+        tuple_now[(64'ha0)+:(32)] = 32'h0;
+        tuple_now[(64'hc0)+:(32)] = 32'h0;
+        tuple_now[(64'he0)+:(32)] = 32'h0;
+        quoted_now[(64'h20)+:(32)] = 32'h0;
+        quoted_now[(64'h40)+:(32)] = 32'h0;
+        quoted_now[(64'h60)+:(32)] = 32'h0;
+        quoted_now[(64'ha0)+:(32)] = 32'h0;
+        quoted_now[(64'hc0)+:(32)] = 32'h0;
+        quoted_now[(64'he0)+:(32)] = 32'h0;
+        if (side_reg$q[(64'h28)+:(1)]) begin
+            traffic_class = (packet$0[(32'h0)+:(8)] << 32'h4) | ((packet$0[(32'hc)+:(4)]) & 8'hff);
+            length_lanes = low$1;
+            protocol = packet$1[(32'h10)+:(8)];
+            tuple_now[(64'h0)+:(32)] = packet$2;
+            tuple_now[(64'h20)+:(32)] = packet$3;
+            tuple_now[(64'h40)+:(32)] = packet$4;
+            tuple_now[(64'h60)+:(32)] = packet$5;
+            tuple_now[(64'h80)+:(32)] = packet$6;
+            tuple_now[(64'ha0)+:(32)] = packet$7;
+            tuple_now[(64'hc0)+:(32)] = packet$8;
+            tuple_now[(64'he0)+:(32)] = packet$9;
+            tuple_now[(64'h100)+:(32)] = packet$10;
+            kind = packet$10[(32'h0)+:(8)];
+            offset_byte = packet$13[(32'h0)+:(8)];
+            flags_byte = packet$13[(32'h8)+:(8)];
+            quote_kind = ~((kind < error_type_v6$0) | (kind > error_type_v6$1));
+            quote_plain = packet$12[(32'h4)+:(4)] == 32'h6;
+            quoted_now[(64'h120)+:(8)] = packet$13[(32'h10)+:(8)];
+            quoted_now[(64'h0)+:(32)] = packet$14;
+            quoted_now[(64'h20)+:(32)] = packet$15;
+            quoted_now[(64'h40)+:(32)] = packet$16;
+            quoted_now[(64'h60)+:(32)] = packet$17;
+            quoted_now[(64'h80)+:(32)] = packet$18;
+            quoted_now[(64'ha0)+:(32)] = packet$19;
+            quoted_now[(64'hc0)+:(32)] = packet$20;
+            quoted_now[(64'he0)+:(32)] = packet$21;
+            quoted_now[(64'h100)+:(32)] = packet$22;
+        end
+        else begin
+            traffic_class = packet$0[(32'h8)+:(8)];
+            length_lanes = high$0;
+            protocol = packet$2[(32'h8)+:(8)];
+            tuple_now[(64'h0)+:(32)] = packet$3;
+            tuple_now[(64'h80)+:(32)] = packet$4;
+            tuple_now[(64'h100)+:(32)] = packet$5;
+            kind = packet$5[(32'h0)+:(8)];
+            offset_byte = packet$8[(32'h0)+:(8)];
+            flags_byte = packet$8[(32'h8)+:(8)];
+            quote_kind = (kind == error_type$0) | ((kind == error_type$1) | (kind == error_type$2));
+            quote_plain = (packet$7[(32'h0)+:(8)] == version_ihl) & ((packet$8[(32'h10)+:(16)] & offset_mask) == 32'h0);
+            quoted_now[(64'h120)+:(8)] = packet$9[(32'h8)+:(8)];
+            quoted_now[(64'h0)+:(32)] = packet$10;
+            quoted_now[(64'h80)+:(32)] = packet$11;
+            quoted_now[(64'h100)+:(32)] = packet$12;
+        end
+        tuple_now[(64'h120)+:(8)] = protocol;
+        tuple_reg$0$d = tuple_now;
+        quote_reg$0$d[(64'h0)+:(1)] = quote_kind & quote_plain;
+        quote_reg$0$d[(64'h1)+:(1)] = 1'b0;
+        quote_reg$0$d[(64'h2)+:(4)] = 32'h0;
+        quote_reg$0$d[(64'h6)+:(1)] = 1'b0;
+        quote_reg$0$d[(64'h7)+:(296)] = quoted_now;
+        is_tcp = protocol == protocol_tcp;
         parsed_reg$0$d[(64'h0)+:(5)] = 32'h0;
         parsed_reg$0$d[(64'h5)+:(16)] = side_reg$q[(64'h0)+:(16)];
-        parsed_reg$0$d[(64'h15)+:(1)] = side_reg$q[(64'h47)+:(1)];
-        parsed_reg$0$d[(64'h16)+:(16)] = side_reg$q[(64'h37)+:(16)];
-        parsed_reg$0$d[(64'h26)+:(8)] = packet_reg$q[(32'h8)+:(8)];
-        wide = (word$1 << 32'h8) | (word$1 >> 32'h8);
-        parsed_reg$0$d[(64'h2e)+:(16)] = wide;
-        parsed_reg$0$d[(64'h3e)+:(32)] = packet_reg$q[(32'h60)+:(32)];
-        parsed_reg$0$d[(64'h5e)+:(32)] = packet_reg$q[(32'h80)+:(32)];
-        parsed_reg$0$d[(64'h7e)+:(32)] = packet_reg$q[(32'ha0)+:(32)];
-        parsed_reg$0$d[(64'h9e)+:(8)] = packet_reg$q[(32'h48)+:(8)];
-        is_tcp = packet_reg$q[(32'h48)+:(8)] == protocol_tcp;
-        parsed_reg$0$d[(64'ha7)+:(1)] = is_tcp & packet_reg$q[32'h108];
-        parsed_reg$0$d[(64'ha6)+:(1)] = is_tcp & packet_reg$q[32'h109];
-        parsed_reg$0$d[(64'ha8)+:(1)] = is_tcp & packet_reg$q[32'h10a];
-        parsed_reg$0$d[(64'ha9)+:(7)] = side_reg$q[(64'h10)+:(7)];
-        fields_reg$0$d[(64'h0)+:(16)] = side_reg$q[(64'h17)+:(16)];
-        fields_reg$0$d[(64'h10)+:(4)] = packet_reg$q[(32'h0)+:(4)];
-        fields_reg$0$d[(64'h14)+:(4)] = packet_reg$q[(32'h104)+:(4)];
-        fields_reg$0$d[(64'h18)+:(1)] = is_tcp;
-        fields_reg$0$d[(64'h19)+:(1)] = packet_reg$q[(32'h48)+:(8)] == protocol_udp;
-        fields_reg$0$d[(64'h1a)+:(16)] = 32'h0;
+        parsed_reg$0$d[(64'h15)+:(1)] = side_reg$q[(64'h39)+:(1)];
+        parsed_reg$0$d[(64'h16)+:(16)] = side_reg$q[(64'h29)+:(16)];
+        parsed_reg$0$d[(64'h26)+:(1)] = side_reg$q[(64'h28)+:(1)];
+        parsed_reg$0$d[(64'h27)+:(1)] = 1'b0;
+        parsed_reg$0$d[(64'h28)+:(8)] = traffic_class;
+        parsed_reg$0$d[(64'h30)+:(16)] = 32'h0;
+        parsed_reg$0$d[(64'h41)+:(1)] = is_tcp & flags_byte[32'h0];
+        parsed_reg$0$d[(64'h40)+:(1)] = is_tcp & flags_byte[32'h1];
+        parsed_reg$0$d[(64'h42)+:(1)] = is_tcp & flags_byte[32'h2];
+        parsed_reg$0$d[(64'h43)+:(7)] = side_reg$q[(64'h10)+:(7)];
+        fields_reg$0$d[(64'h0)+:(1)] = ~side_reg$q[(64'h28)+:(1)];
+        fields_reg$0$d[(64'h11)+:(16)] = (length_lanes << 32'h8) | (length_lanes >> 32'h8);
+        fields_reg$0$d[(64'h21)+:(4)] = packet$0[(32'h0)+:(4)];
+        fields_reg$0$d[(64'h25)+:(4)] = offset_byte[(32'h4)+:(4)];
+        fields_reg$0$d[(64'h29)+:(1)] = is_tcp;
+        fields_reg$0$d[(64'h2a)+:(1)] = protocol == protocol_udp;
+        fields_reg$0$d[(64'h2c)+:(16)] = 32'h0;
         checks_reg$0$d[(64'h0)+:(1)] = side_reg$q[(64'h0)+:(16)] > frame_len_max;
-        checks_reg$0$d[(64'h1)+:(1)] = ~side_reg$q[(64'h49)+:(1)];
-        checks_reg$0$d[(64'h2)+:(1)] = (side_reg$q[(64'h0)+:(16)] < 32'he) | (side_reg$q[(64'h47)+:(1)] & (side_reg$q[(64'h0)+:(16)] < 32'h12));
-        checks_reg$0$d[(64'h3)+:(1)] = settings[(64'h31)+:(1)] & ~side_reg$q[(64'h48)+:(1)];
-        checks_reg$0$d[(64'h4)+:(1)] = side_reg$q[(64'h27)+:(16)] != ethertype_ipv4;
-        checks_reg$0$d[(64'h5)+:(1)] = side_reg$q[(64'h17)+:(16)] < 32'h14;
-        checks_reg$0$d[(64'h6)+:(1)] = packet_reg$q[(32'h4)+:(4)] != 32'h4;
+        checks_reg$0$d[(64'h1)+:(1)] = ~side_reg$q[(64'h3b)+:(1)];
+        checks_reg$0$d[(64'h2)+:(1)] = (side_reg$q[(64'h0)+:(16)] < 32'he) | (side_reg$q[(64'h39)+:(1)] & (side_reg$q[(64'h0)+:(16)] < 32'h12));
+        checks_reg$0$d[(64'h3)+:(1)] = settings[(64'h31)+:(1)] & ~side_reg$q[(64'h3a)+:(1)];
+        checks_reg$0$d[(64'h4)+:(1)] = ~(side_reg$q[(64'h27)+:(1)] | side_reg$q[(64'h28)+:(1)]);
+        if (side_reg$q[(64'h28)+:(1)]) begin
+            fields_reg$0$d[(64'h1)+:(16)] = side_reg$q[(64'h17)+:(16)] - 32'h28;
+            fields_reg$0$d[(64'h2b)+:(1)] = protocol == protocol_icmpv6;
+            checks_reg$0$d[(64'h5)+:(1)] = side_reg$q[(64'h17)+:(16)] < 32'h28;
+            checks_reg$0$d[(64'h6)+:(1)] = packet$0[(32'h4)+:(4)] != 32'h6;
+            checks_reg$0$d[(64'h9)+:(1)] = 1'b0;
+            checks_reg$0$d[(64'hc)+:(1)] = protocol == protocol_fragment;
+        end
+        else begin
+            fields_reg$0$d[(64'h1)+:(16)] = side_reg$q[(64'h17)+:(16)];
+            fields_reg$0$d[(64'h2b)+:(1)] = protocol == protocol_icmp;
+            checks_reg$0$d[(64'h5)+:(1)] = side_reg$q[(64'h17)+:(16)] < 32'h14;
+            checks_reg$0$d[(64'h6)+:(1)] = packet$0[(32'h4)+:(4)] != 32'h4;
+            checks_reg$0$d[(64'h9)+:(1)] = packet$0[(32'h0)+:(4)] != 32'h5;
+            checks_reg$0$d[(64'hc)+:(1)] = (high$1 & fragment_mask) != 32'h0;
+        end
         checks_reg$0$d[(64'h7)+:(1)] = 1'b0;
         checks_reg$0$d[(64'h8)+:(1)] = 1'b0;
-        checks_reg$0$d[(64'h9)+:(1)] = packet_reg$q[(32'h0)+:(4)] != 32'h5;
-        checks_reg$0$d[(64'hc)+:(1)] = (word$3 & fragment_mask) != 32'h0;
-        checks_reg$0$d[(64'hd)+:(1)] = packet_reg$q[(32'h48)+:(8)] == protocol_icmp;
+        checks_reg$0$d[(64'hd)+:(1)] = 1'b0;
         checks_reg$0$d[(64'ha)+:(1)] = 1'b0;
         checks_reg$0$d[(64'hb)+:(1)] = 1'b0;
         checks_reg$0$d[(64'he)+:(1)] = 1'b0;
         checks_reg$0$d[(64'hf)+:(1)] = 1'b0;
-        sums_reg$0$d[(64'h0)+:(20)] = ((word$0) & 20'hfffff) + ((word$1) & 20'hfffff);
-        sums_reg$0$d[(64'h14)+:(20)] = ((word$2) & 20'hfffff) + ((word$3) & 20'hfffff);
-        sums_reg$0$d[(64'h28)+:(20)] = ((word$4) & 20'hfffff) + ((word$5) & 20'hfffff);
-        sums_reg$0$d[(64'h3c)+:(20)] = ((word$6) & 20'hfffff) + ((word$7) & 20'hfffff);
-        sums_reg$0$d[(64'h50)+:(20)] = ((word$8) & 20'hfffff) + ((word$9) & 20'hfffff);
+        sums_reg$0$d[(64'h0)+:(20)] = ((low$0) & 20'hfffff) + ((high$0) & 20'hfffff);
+        sums_reg$0$d[(64'h14)+:(20)] = ((low$1) & 20'hfffff) + ((high$1) & 20'hfffff);
+        sums_reg$0$d[(64'h28)+:(20)] = ((low$2) & 20'hfffff) + ((high$2) & 20'hfffff);
+        sums_reg$0$d[(64'h3c)+:(20)] = ((low$3) & 20'hfffff) + ((high$3) & 20'hfffff);
+        sums_reg$0$d[(64'h50)+:(20)] = ((low$4) & 20'hfffff) + ((high$4) & 20'hfffff);
         parsed_reg$1$d = parsed_reg$0$q;
+        tuple_reg$1$d = tuple_reg$0$q;
         parsed_reg$2$d = parsed_reg$1$q;
+        tuple_reg$2$d = tuple_reg$1$q;
         parsed_reg$3$d = parsed_reg$2$q;
+        tuple_reg$3$d = tuple_reg$2$q;
         parsed_reg$4$d = parsed_reg$3$q;
+        tuple_reg$4$d = tuple_reg$3$q;
         parsed_reg$5$d = parsed_reg$4$q;
+        tuple_reg$5$d = tuple_reg$4$q;
         parsed_reg$6$d = parsed_reg$5$q;
+        tuple_reg$6$d = tuple_reg$5$q;
         checks_reg$1$d = checks_reg$0$q;
         checks_reg$2$d = checks_reg$1$q;
         checks_reg$3$d = checks_reg$2$q;
@@ -5394,22 +7260,77 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
         sums_reg$2$d = sums_reg$1$q;
         sums_reg$3$d = sums_reg$2$q;
         sums_reg$4$d = sums_reg$3$q;
+        quote_reg$1$d = quote_reg$0$q;
+        quote_reg$2$d = quote_reg$1$q;
         fields_reg$1$d = fields_reg$0$q;
-        header_bytes = ((fields_reg$0$q[(64'h10)+:(4)]) & 16'hffff) << 32'h2;
-        checks_reg$1$d[(64'h7)+:(1)] = (fields_reg$0$q[(64'h10)+:(4)] < 32'h5) | (header_bytes > parsed_reg$0$q[(64'h2e)+:(16)]);
-        checks_reg$1$d[(64'h8)+:(1)] = parsed_reg$0$q[(64'h2e)+:(16)] > fields_reg$0$q[(64'h0)+:(16)];
-        checks_reg$1$d[(64'hb)+:(1)] = ~(fields_reg$0$q[(64'h18)+:(1)] | fields_reg$0$q[(64'h19)+:(1)] | checks_reg$0$q[(64'hd)+:(1)]);
-        fields_reg$1$d[(64'h1a)+:(16)] = parsed_reg$0$q[(64'h2e)+:(16)] - 32'h14;
+        header_bytes = ((fields_reg$0$q[(64'h21)+:(4)]) & 16'hffff) << 32'h2;
+        checks_reg$1$d[(64'h7)+:(1)] = fields_reg$0$q[(64'h0)+:(1)] & ((fields_reg$0$q[(64'h21)+:(4)] < 32'h5) | (header_bytes > fields_reg$0$q[(64'h11)+:(16)]));
+        checks_reg$1$d[(64'h8)+:(1)] = fields_reg$0$q[(64'h11)+:(16)] > fields_reg$0$q[(64'h1)+:(16)];
+        checks_reg$1$d[(64'hb)+:(1)] = ~((fields_reg$0$q[(64'h29)+:(1)] | fields_reg$0$q[(64'h2a)+:(1)]) | fields_reg$0$q[(64'h2b)+:(1)]);
+        if (~fields_reg$0$q[(64'h0)+:(1)] & checks_reg$0$q[(64'hc)+:(1)]) begin
+            checks_reg$1$d[(64'hb)+:(1)] = 1'b0;
+        end
+        if (fields_reg$0$q[(64'h0)+:(1)]) begin
+            fields_reg$1$d[(64'h2c)+:(16)] = fields_reg$0$q[(64'h11)+:(16)] - 32'h14;
+            parsed_reg$1$d[(64'h30)+:(16)] = fields_reg$0$q[(64'h11)+:(16)];
+        end
+        else begin
+            fields_reg$1$d[(64'h2c)+:(16)] = fields_reg$0$q[(64'h11)+:(16)];
+            parsed_reg$1$d[(64'h30)+:(16)] = fields_reg$0$q[(64'h11)+:(16)] + 32'h28;
+        end
+        quoted = quote_reg$0$q[(64'h7)+:(296)];
+        same$0 = 32'h0;
+        same$1 = 32'h0;
+        same$2 = 32'h0;
+        same$3 = 32'h0;
+        if (quoted[(64'h0)+:(32)] == tuple_reg$0$q[(64'h80)+:(32)]) begin
+            same$0 = 32'h1;
+        end
+        if (quoted[(64'h20)+:(32)] == tuple_reg$0$q[(64'ha0)+:(32)]) begin
+            same$1 = 32'h2;
+        end
+        if (quoted[(64'h40)+:(32)] == tuple_reg$0$q[(64'hc0)+:(32)]) begin
+            same$2 = 32'h4;
+        end
+        if (quoted[(64'h60)+:(32)] == tuple_reg$0$q[(64'he0)+:(32)]) begin
+            same$3 = 32'h8;
+        end
+        quote_reg$1$d[(64'h2)+:(4)] = (same$0 | same$1) | (same$2 | same$3);
+        quote_reg$1$d[(64'h1)+:(1)] = (quoted[(64'h120)+:(8)] == protocol_tcp) | (quoted[(64'h120)+:(8)] == protocol_udp);
         sums_reg$1$d[(64'h0)+:(20)] = sums_reg$0$q[(64'h0)+:(20)] + sums_reg$0$q[(64'h14)+:(20)];
         sums_reg$1$d[(64'h28)+:(20)] = sums_reg$0$q[(64'h28)+:(20)] + sums_reg$0$q[(64'h3c)+:(20)];
-        offset_bytes = ((fields_reg$1$q[(64'h14)+:(4)]) & 16'hffff) << 32'h2;
-        checks_reg$2$d[(64'he)+:(1)] = (fields_reg$1$q[(64'h18)+:(1)] & (fields_reg$1$q[(64'h1a)+:(16)] < 32'h14)) | (fields_reg$1$q[(64'h19)+:(1)] & (fields_reg$1$q[(64'h1a)+:(16)] < 32'h8));
-        checks_reg$2$d[(64'hf)+:(1)] = fields_reg$1$q[(64'h18)+:(1)] & ((fields_reg$1$q[(64'h14)+:(4)] < 32'h5) | (offset_bytes > fields_reg$1$q[(64'h1a)+:(16)]));
+        offset_bytes = ((fields_reg$1$q[(64'h25)+:(4)]) & 16'hffff) << 32'h2;
+        checks_reg$2$d[(64'he)+:(1)] = (fields_reg$1$q[(64'h29)+:(1)] & (fields_reg$1$q[(64'h2c)+:(16)] < 32'h14)) | (fields_reg$1$q[(64'h2a)+:(1)] & (fields_reg$1$q[(64'h2c)+:(16)] < 32'h8));
+        checks_reg$2$d[(64'hf)+:(1)] = fields_reg$1$q[(64'h29)+:(1)] & ((fields_reg$1$q[(64'h25)+:(4)] < 32'h5) | (offset_bytes > fields_reg$1$q[(64'h2c)+:(16)]));
+        steered = fields_reg$1$q[(64'h2b)+:(1)] & ((quote_reg$1$q[(64'h0)+:(1)] & quote_reg$1$q[(64'h1)+:(1)]) & (quote_reg$1$q[(64'h2)+:(4)] == 32'hf));
+        if (fields_reg$1$q[(64'h0)+:(1)]) begin
+            quote_reg$2$d[(64'h6)+:(1)] = steered & (fields_reg$1$q[(64'h2c)+:(16)] > 32'h1f);
+        end
+        else begin
+            quote_reg$2$d[(64'h6)+:(1)] = steered & (fields_reg$1$q[(64'h2c)+:(16)] > 32'h33);
+        end
+        checks_reg$2$d[(64'hd)+:(1)] = fields_reg$1$q[(64'h2b)+:(1)];
+        turned = quote_reg$2$q[(64'h7)+:(296)];
+        about = turned[(64'h100)+:(32)];
+        if (quote_reg$2$q[(64'h6)+:(1)]) begin
+            parsed_reg$3$d[(64'h27)+:(1)] = 1'b1;
+            checks_reg$3$d[(64'hd)+:(1)] = 1'b0;
+            tuple_reg$3$d[(64'h0)+:(32)] = turned[(64'h80)+:(32)];
+            tuple_reg$3$d[(64'h20)+:(32)] = turned[(64'ha0)+:(32)];
+            tuple_reg$3$d[(64'h40)+:(32)] = turned[(64'hc0)+:(32)];
+            tuple_reg$3$d[(64'h60)+:(32)] = turned[(64'he0)+:(32)];
+            tuple_reg$3$d[(64'h80)+:(32)] = turned[(64'h0)+:(32)];
+            tuple_reg$3$d[(64'ha0)+:(32)] = turned[(64'h20)+:(32)];
+            tuple_reg$3$d[(64'hc0)+:(32)] = turned[(64'h40)+:(32)];
+            tuple_reg$3$d[(64'he0)+:(32)] = turned[(64'h60)+:(32)];
+            tuple_reg$3$d[(64'h100)+:(32)] = (about << 32'h10) | (about >> 32'h10);
+            tuple_reg$3$d[(64'h120)+:(8)] = turned[(64'h120)+:(8)];
+        end
         sums_reg$2$d[(64'h0)+:(20)] = sums_reg$1$q[(64'h0)+:(20)] + sums_reg$1$q[(64'h28)+:(20)];
         sums_reg$3$d[(64'h0)+:(20)] = sums_reg$2$q[(64'h0)+:(20)] + sums_reg$2$q[(64'h50)+:(20)];
         sum = sums_reg$3$q[(64'h0)+:(20)];
         sums_reg$4$d[(64'h0)+:(20)] = (sum & 32'hffff) + ((sum[(32'h10)+:(4)]) & 20'hfffff);
-        checks_reg$5$d[(64'ha)+:(1)] = sums_reg$4$q[(64'h0)+:(20)] != 32'hffff;
+        checks_reg$5$d[(64'ha)+:(1)] = ~parsed_reg$4$q[(64'h26)+:(1)] & (sums_reg$4$q[(64'h0)+:(20)] != 32'hffff);
         verdict = 32'h0;
         if (checks_reg$5$q[(64'h0)+:(1)]) begin
             verdict = drop_too_long;
@@ -5461,6 +7382,7 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
         end
         parsed_reg$6$d[(64'h0)+:(5)] = verdict;
         parsed = parsed_reg$6$q;
+        tuple = tuple_reg$6$q;
         valid_reg$d = (valid_reg$q << 32'h1) | ((window_done) & 9'h1ff);
         valid = valid_reg$q[32'h8];
         if (reset) begin
@@ -5587,45 +7509,50 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
     // Module arguments
     input wire  clock;
     input wire  reset;
-    input wire  [361:0] settings;
+    input wire  [681:0] settings;
     input wire  s_valid;
-    input wire  [193:0] s_frame;
+    input wire  [194:0] s_frame;
     input wire  [255:0] s_row;
     output reg  m_valid;
-    output reg  [505:0] m_egress;
+    output reg  [666:0] m_egress;
     // Constant declarations
     localparam  added_plain = 16'h18;
     localparam  added_keyed = 16'h1c;
+    localparam  added_plain_v6 = 16'h2c;
+    localparam  added_keyed_v6 = 16'h30;
     localparam  ethernet_length = 16'he;
     localparam  ethernet_tagged_length = 16'h12;
     localparam  encapsulation_gre_ipv4 = 8'h1;
+    localparam  encapsulation_gre_ipv6 = 8'h2;
+    localparam  version_v6 = 8'h60;
     localparam  version_ihl = 8'h45;
     localparam  dont_fragment = 16'h40;
     localparam  protocol_gre = 8'h2f;
-    localparam  ethertype = 16'h8;
+    localparam  ethertype_ipv4 = 16'h8;
+    localparam  ethertype_ipv6 = 16'hdd86;
     localparam  tpid = 16'h81;
     localparam  gre_flag_key = 16'h20;
     localparam  pass_unsupported = 5'b1001;
     localparam  pass_too_big = 5'b1010;
     localparam  drop_bit = 5'b10000;
     // Stub signals
-    reg  [193:0] frame_reg$0$d;
-    wire  [193:0] frame_reg$0$q;
+    reg  [194:0] frame_reg$0$d;
+    wire  [194:0] frame_reg$0$q;
     reg  frame_reg$0$clock;
-    reg  [193:0] frame_reg$1$d;
-    wire  [193:0] frame_reg$1$q;
+    reg  [194:0] frame_reg$1$d;
+    wire  [194:0] frame_reg$1$q;
     reg  frame_reg$1$clock;
-    reg  [193:0] frame_reg$2$d;
-    wire  [193:0] frame_reg$2$q;
+    reg  [194:0] frame_reg$2$d;
+    wire  [194:0] frame_reg$2$q;
     reg  frame_reg$2$clock;
-    reg  [193:0] frame_reg$3$d;
-    wire  [193:0] frame_reg$3$q;
+    reg  [194:0] frame_reg$3$d;
+    wire  [194:0] frame_reg$3$q;
     reg  frame_reg$3$clock;
-    reg  [193:0] frame_reg$4$d;
-    wire  [193:0] frame_reg$4$q;
+    reg  [194:0] frame_reg$4$d;
+    wire  [194:0] frame_reg$4$q;
     reg  frame_reg$4$clock;
-    reg  [193:0] frame_reg$5$d;
-    wire  [193:0] frame_reg$5$q;
+    reg  [194:0] frame_reg$5$d;
+    wire  [194:0] frame_reg$5$q;
     reg  frame_reg$5$clock;
     reg  [5:0] valid_reg$d;
     wire  [5:0] valid_reg$q;
@@ -5666,24 +7593,27 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
     reg  [15:0] next_hop_high_reg$5$d;
     wire  [15:0] next_hop_high_reg$5$q;
     reg  next_hop_high_reg$5$clock;
-    reg  [31:0] destination_reg$0$d;
-    wire  [31:0] destination_reg$0$q;
+    reg  [127:0] destination_reg$0$d;
+    wire  [127:0] destination_reg$0$q;
     reg  destination_reg$0$clock;
-    reg  [31:0] destination_reg$1$d;
-    wire  [31:0] destination_reg$1$q;
+    reg  [127:0] destination_reg$1$d;
+    wire  [127:0] destination_reg$1$q;
     reg  destination_reg$1$clock;
-    reg  [31:0] destination_reg$2$d;
-    wire  [31:0] destination_reg$2$q;
+    reg  [127:0] destination_reg$2$d;
+    wire  [127:0] destination_reg$2$q;
     reg  destination_reg$2$clock;
-    reg  [31:0] destination_reg$3$d;
-    wire  [31:0] destination_reg$3$q;
+    reg  [127:0] destination_reg$3$d;
+    wire  [127:0] destination_reg$3$q;
     reg  destination_reg$3$clock;
-    reg  [31:0] destination_reg$4$d;
-    wire  [31:0] destination_reg$4$q;
+    reg  [127:0] destination_reg$4$d;
+    wire  [127:0] destination_reg$4$q;
     reg  destination_reg$4$clock;
-    reg  [31:0] destination_reg$5$d;
-    wire  [31:0] destination_reg$5$q;
+    reg  [127:0] destination_reg$5$d;
+    wire  [127:0] destination_reg$5$q;
     reg  destination_reg$5$clock;
+    reg  [5:0] outer_v6_reg$d;
+    wire  [5:0] outer_v6_reg$q;
+    reg  outer_v6_reg$clock;
     reg  [31:0] source_reg$0$d;
     wire  [31:0] source_reg$0$q;
     reg  source_reg$0$clock;
@@ -5738,11 +7668,15 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
     reg  [15:0] checksum_reg$d;
     wire  [15:0] checksum_reg$q;
     reg  checksum_reg$clock;
+    reg  [15:0] payload_reg$d;
+    wire  [15:0] payload_reg$q;
+    reg  payload_reg$clock;
     // Local signals
     reg  [31:0] word$0;
     reg  [31:0] word$1;
     reg  [31:0] word$2;
     reg  [31:0] word$3;
+    reg  to_v6;
     reg  [15:0] added;
     reg  [15:0] hash_part;
     reg  [15:0] source_part;
@@ -5751,45 +7685,59 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
     reg  [15:0] keep_mask;
     reg  [15:0] total_lanes;
     reg  [31:0] source_word;
+    reg  [31:0] destination_word;
     reg  [15:0] first_word;
     reg  [15:0] ttl_word;
     reg  [19:0] sum;
     reg  [19:0] fold;
     reg  [15:0] folded;
-    reg  [193:0] frame;
-    reg  [223:0] outer;
-    reg  [367:0] plain_prefix;
-    reg  [367:0] tagged_prefix;
-    reg  [505:0] egress;
+    reg  [194:0] frame;
+    reg  over_v6;
+    reg  [15:0] outer_ethertype;
+    reg  [111:0] ethernet_plain;
+    reg  [143:0] ethernet_tagged;
+    reg  [159:0] outer_v4;
+    reg  [319:0] outer_v6;
+    reg  [63:0] gre;
+    reg  [31:0] label;
+    reg  [15:0] label_lanes;
+    reg  [7:0] traffic_class;
+    reg  [127:0] source_v6;
+    reg  [127:0] destination;
+    reg  [527:0] plain_v4;
+    reg  [527:0] tagged_v4;
+    reg  [527:0] plain_v6;
+    reg  [527:0] tagged_v6;
+    reg  [666:0] egress;
     reg  [15:0] total_out_lanes;
     reg  [15:0] prefix_length;
     // Sub module instances
-    maglane_dff_194 frame_reg$0(
+    maglane_dff_195 frame_reg$0(
         .d(frame_reg$0$d),
         .q(frame_reg$0$q),
         .clock(frame_reg$0$clock)
     );
-    maglane_dff_194 frame_reg$1(
+    maglane_dff_195 frame_reg$1(
         .d(frame_reg$1$d),
         .q(frame_reg$1$q),
         .clock(frame_reg$1$clock)
     );
-    maglane_dff_194 frame_reg$2(
+    maglane_dff_195 frame_reg$2(
         .d(frame_reg$2$d),
         .q(frame_reg$2$q),
         .clock(frame_reg$2$clock)
     );
-    maglane_dff_194 frame_reg$3(
+    maglane_dff_195 frame_reg$3(
         .d(frame_reg$3$d),
         .q(frame_reg$3$q),
         .clock(frame_reg$3$clock)
     );
-    maglane_dff_194 frame_reg$4(
+    maglane_dff_195 frame_reg$4(
         .d(frame_reg$4$d),
         .q(frame_reg$4$q),
         .clock(frame_reg$4$clock)
     );
-    maglane_dff_194 frame_reg$5(
+    maglane_dff_195 frame_reg$5(
         .d(frame_reg$5$d),
         .q(frame_reg$5$q),
         .clock(frame_reg$5$clock)
@@ -5859,35 +7807,40 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
         .q(next_hop_high_reg$5$q),
         .clock(next_hop_high_reg$5$clock)
     );
-    maglane_dff_32 destination_reg$0(
+    maglane_dff_128 destination_reg$0(
         .d(destination_reg$0$d),
         .q(destination_reg$0$q),
         .clock(destination_reg$0$clock)
     );
-    maglane_dff_32 destination_reg$1(
+    maglane_dff_128 destination_reg$1(
         .d(destination_reg$1$d),
         .q(destination_reg$1$q),
         .clock(destination_reg$1$clock)
     );
-    maglane_dff_32 destination_reg$2(
+    maglane_dff_128 destination_reg$2(
         .d(destination_reg$2$d),
         .q(destination_reg$2$q),
         .clock(destination_reg$2$clock)
     );
-    maglane_dff_32 destination_reg$3(
+    maglane_dff_128 destination_reg$3(
         .d(destination_reg$3$d),
         .q(destination_reg$3$q),
         .clock(destination_reg$3$clock)
     );
-    maglane_dff_32 destination_reg$4(
+    maglane_dff_128 destination_reg$4(
         .d(destination_reg$4$d),
         .q(destination_reg$4$q),
         .clock(destination_reg$4$clock)
     );
-    maglane_dff_32 destination_reg$5(
+    maglane_dff_128 destination_reg$5(
         .d(destination_reg$5$d),
         .q(destination_reg$5$q),
         .clock(destination_reg$5$clock)
+    );
+    maglane_dff_6 outer_v6_reg(
+        .d(outer_v6_reg$d),
+        .q(outer_v6_reg$q),
+        .clock(outer_v6_reg$clock)
     );
     maglane_dff_32 source_reg$0(
         .d(source_reg$0$d),
@@ -5979,16 +7932,25 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
         .q(checksum_reg$q),
         .clock(checksum_reg$clock)
     );
+    maglane_dff_16 payload_reg(
+        .d(payload_reg$d),
+        .q(payload_reg$q),
+        .clock(payload_reg$clock)
+    );
     // Update code
     always @(*) begin
         valid_reg$clock = clock;
         mtu_reg$clock = clock;
         fold_reg$clock = clock;
         checksum_reg$clock = clock;
+        outer_v6_reg$clock = clock;
+        payload_reg$clock = clock;
         valid_reg$d = valid_reg$q;
         mtu_reg$d = mtu_reg$q;
         fold_reg$d = fold_reg$q;
         checksum_reg$d = checksum_reg$q;
+        outer_v6_reg$d = outer_v6_reg$q;
+        payload_reg$d = payload_reg$q;
         frame_reg$0$clock = clock;
         next_hop_low_reg$0$clock = clock;
         next_hop_high_reg$0$clock = clock;
@@ -6061,20 +8023,31 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
         word$0 = s_row[(64'h80)+:(32)];
         word$1 = s_row[(64'ha0)+:(32)];
         word$2 = s_row[(64'hc0)+:(32)];
-        word$3 = s_frame[(64'h6f)+:(32)];
+        word$3 = s_frame[(64'h70)+:(32)];
         frame_reg$0$d = s_frame;
-        if ((s_frame[(64'h0)+:(5)] == 32'h0) & (word$2[(32'h10)+:(8)] != encapsulation_gre_ipv4)) begin
+        to_v6 = word$2[(32'h10)+:(8)] == encapsulation_gre_ipv6;
+        outer_v6_reg$d = (outer_v6_reg$q << 32'h1) | ((to_v6) & 6'h3f);
+        if ((s_frame[(64'h0)+:(5)] == 32'h0) & (~to_v6 & (word$2[(32'h10)+:(8)] != encapsulation_gre_ipv4))) begin
             frame_reg$0$d[(64'h0)+:(5)] = pass_unsupported;
         end
         next_hop_low_reg$0$d = word$0;
         next_hop_high_reg$0$d = word$1[(32'h0)+:(16)];
         mtu_reg$d = word$1[(32'h10)+:(16)];
-        destination_reg$0$d = s_row[(64'h0)+:(32)];
+        destination_reg$0$d[(64'h0)+:(32)] = s_row[(64'h0)+:(32)];
+        destination_reg$0$d[(64'h20)+:(32)] = s_row[(64'h20)+:(32)];
+        destination_reg$0$d[(64'h40)+:(32)] = s_row[(64'h40)+:(32)];
+        destination_reg$0$d[(64'h60)+:(32)] = s_row[(64'h60)+:(32)];
         added = added_plain;
-        if (s_frame[(64'h4e)+:(1)]) begin
+        if (to_v6 & s_frame[(64'h4f)+:(1)]) begin
+            added = added_keyed_v6;
+        end
+        else if (to_v6) begin
+            added = added_plain_v6;
+        end
+        else if (s_frame[(64'h4f)+:(1)]) begin
             added = added_keyed;
         end
-        total_reg$0$d = s_frame[(64'h2e)+:(16)] + added;
+        total_reg$0$d = s_frame[(64'h2f)+:(16)] + added;
         source_word = settings[(64'h3a)+:(32)];
         source_part = source_word[(32'h10)+:(16)];
         source_number = (source_part << 32'h8) | (source_part >> 32'h8);
@@ -6086,12 +8059,13 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
             frame_reg$1$d[(64'h0)+:(5)] = pass_too_big;
         end
         total_lanes = (total_reg$0$q << 32'h8) | (total_reg$0$q >> 32'h8);
-        first_word = ((version_ihl) & 16'hffff) | (((frame_reg$0$q[(64'h26)+:(8)]) & 16'hffff) << 32'h8);
+        first_word = ((version_ihl) & 16'hffff) | (((frame_reg$0$q[(64'h27)+:(8)]) & 16'hffff) << 32'h8);
         ttl_word = ((settings[(64'h32)+:(8)]) & 16'hffff) | (((protocol_gre) & 16'hffff) << 32'h8);
         sums_reg$0$d[(64'h0)+:(20)] = ((first_word) & 20'hfffff) + ((total_lanes) & 20'hfffff);
         sums_reg$0$d[(64'h14)+:(20)] = ((ttl_word) & 20'hfffff) + ((dont_fragment) & 20'hfffff);
         sums_reg$0$d[(64'h28)+:(20)] = ((source_reg$0$q[(32'h0)+:(16)]) & 20'hfffff) + ((source_reg$0$q[(32'h10)+:(16)]) & 20'hfffff);
-        sums_reg$0$d[(64'h3c)+:(20)] = ((destination_reg$0$q[(32'h0)+:(16)]) & 20'hfffff) + ((destination_reg$0$q[(32'h10)+:(16)]) & 20'hfffff);
+        destination_word = destination_reg$0$q[(64'h0)+:(32)];
+        sums_reg$0$d[(64'h3c)+:(20)] = ((destination_word[(32'h0)+:(16)]) & 20'hfffff) + ((destination_word[(32'h10)+:(16)]) & 20'hfffff);
         sums_reg$1$d = sums_reg$0$q;
         sums_reg$1$d[(64'h0)+:(20)] = sums_reg$0$q[(64'h0)+:(20)] + sums_reg$0$q[(64'h14)+:(20)];
         sums_reg$1$d[(64'h28)+:(20)] = sums_reg$0$q[(64'h28)+:(20)] + sums_reg$0$q[(64'h3c)+:(20)];
@@ -6104,53 +8078,101 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
         checksum_reg$d = ~folded;
         frame = frame_reg$5$q;
         total_out_lanes = (total_reg$5$q << 32'h8) | (total_reg$5$q >> 32'h8);
-        outer[(64'h0)+:(8)] = version_ihl;
-        outer[(64'h8)+:(8)] = frame[(64'h26)+:(8)];
-        outer[(64'h10)+:(16)] = total_out_lanes;
-        outer[(64'h20)+:(16)] = 32'h0;
-        outer[(64'h30)+:(16)] = dont_fragment;
-        outer[(64'h40)+:(8)] = settings[(64'h32)+:(8)];
-        outer[(64'h48)+:(8)] = protocol_gre;
-        outer[(64'h50)+:(16)] = checksum_reg$q;
-        outer[(64'h60)+:(32)] = source_reg$5$q;
-        outer[(64'h80)+:(32)] = destination_reg$5$q;
-        outer[(64'ha0)+:(16)] = 32'h0;
-        outer[(64'hb0)+:(16)] = ethertype;
-        outer[(64'hc0)+:(32)] = 32'h0;
-        if (frame[(64'h4e)+:(1)]) begin
-            outer[(64'ha0)+:(16)] = gre_flag_key;
-            outer[(64'hc0)+:(32)] = frame[(64'h4f)+:(32)];
+        over_v6 = outer_v6_reg$q[32'h5];
+        destination = destination_reg$5$q;
+        outer_v4[(64'h0)+:(8)] = version_ihl;
+        outer_v4[(64'h8)+:(8)] = frame[(64'h27)+:(8)];
+        outer_v4[(64'h10)+:(16)] = total_out_lanes;
+        outer_v4[(64'h20)+:(16)] = 32'h0;
+        outer_v4[(64'h30)+:(16)] = dont_fragment;
+        outer_v4[(64'h40)+:(8)] = settings[(64'h32)+:(8)];
+        outer_v4[(64'h48)+:(8)] = protocol_gre;
+        outer_v4[(64'h50)+:(16)] = checksum_reg$q;
+        outer_v4[(64'h60)+:(32)] = source_reg$5$q;
+        outer_v4[(64'h80)+:(32)] = destination[(64'h0)+:(32)];
+        payload_reg$d = total_reg$4$q - 32'h28;
+        traffic_class = frame[(64'h27)+:(8)];
+        label = frame[(64'h70)+:(32)];
+        label_lanes = label[(32'h0)+:(16)];
+        outer_v6[(64'h0)+:(8)] = version_v6 | (traffic_class >> 32'h4);
+        outer_v6[(64'h8)+:(8)] = (traffic_class << 32'h4) | ((label[(32'h10)+:(4)]) & 8'hff);
+        outer_v6[(64'h10)+:(16)] = (label_lanes << 32'h8) | (label_lanes >> 32'h8);
+        outer_v6[(64'h20)+:(16)] = (payload_reg$q << 32'h8) | (payload_reg$q >> 32'h8);
+        outer_v6[(64'h30)+:(8)] = protocol_gre;
+        outer_v6[(64'h38)+:(8)] = settings[(64'h32)+:(8)];
+        source_v6[(64'h0)+:(32)] = settings[(64'hea)+:(32)];
+        source_v6[(64'h20)+:(32)] = settings[(64'h10a)+:(32)];
+        source_v6[(64'h40)+:(32)] = settings[(64'h12a)+:(32)];
+        source_v6[(64'h60)+:(32)] = settings[(64'h14a)+:(32)];
+        outer_v6[(64'h40)+:(128)] = source_v6;
+        outer_v6[(64'hc0)+:(128)] = destination;
+        gre[(64'h0)+:(16)] = 32'h0;
+        gre[(64'h10)+:(16)] = ethertype_ipv4;
+        gre[(64'h20)+:(32)] = 32'h0;
+        if (frame[(64'h4f)+:(1)]) begin
+            gre[(64'h0)+:(16)] = gre_flag_key;
+            gre[(64'h20)+:(32)] = frame[(64'h50)+:(32)];
         end
-        plain_prefix[(64'h0)+:(32)] = next_hop_low_reg$5$q;
-        plain_prefix[(64'h20)+:(16)] = next_hop_high_reg$5$q;
-        plain_prefix[(64'h30)+:(32)] = settings[(64'h1)+:(32)];
-        plain_prefix[(64'h50)+:(16)] = settings[(64'h21)+:(16)];
-        plain_prefix[(64'h60)+:(16)] = ethertype;
-        plain_prefix[(64'h70)+:(224)] = outer;
-        plain_prefix[(64'h150)+:(32)] = 32'h0;
-        tagged_prefix[(64'h0)+:(32)] = next_hop_low_reg$5$q;
-        tagged_prefix[(64'h20)+:(16)] = next_hop_high_reg$5$q;
-        tagged_prefix[(64'h30)+:(32)] = settings[(64'h1)+:(32)];
-        tagged_prefix[(64'h50)+:(16)] = settings[(64'h21)+:(16)];
-        tagged_prefix[(64'h60)+:(16)] = tpid;
-        tagged_prefix[(64'h70)+:(16)] = frame[(64'h16)+:(16)];
-        tagged_prefix[(64'h80)+:(16)] = ethertype;
-        tagged_prefix[(64'h90)+:(224)] = outer;
+        if (frame[(64'h26)+:(1)]) begin
+            gre[(64'h10)+:(16)] = ethertype_ipv6;
+        end
+        outer_ethertype = ethertype_ipv4;
+        if (over_v6) begin
+            outer_ethertype = ethertype_ipv6;
+        end
+        ethernet_plain[(64'h0)+:(32)] = next_hop_low_reg$5$q;
+        ethernet_plain[(64'h20)+:(16)] = next_hop_high_reg$5$q;
+        ethernet_plain[(64'h30)+:(32)] = settings[(64'h1)+:(32)];
+        ethernet_plain[(64'h50)+:(16)] = settings[(64'h21)+:(16)];
+        ethernet_plain[(64'h60)+:(16)] = outer_ethertype;
+        ethernet_tagged[(64'h0)+:(32)] = next_hop_low_reg$5$q;
+        ethernet_tagged[(64'h20)+:(16)] = next_hop_high_reg$5$q;
+        ethernet_tagged[(64'h30)+:(32)] = settings[(64'h1)+:(32)];
+        ethernet_tagged[(64'h50)+:(16)] = settings[(64'h21)+:(16)];
+        ethernet_tagged[(64'h60)+:(16)] = tpid;
+        ethernet_tagged[(64'h70)+:(16)] = frame[(64'h16)+:(16)];
+        ethernet_tagged[(64'h80)+:(16)] = outer_ethertype;
+        plain_v4[(64'h0)+:(112)] = ethernet_plain;
+        plain_v4[(64'h70)+:(160)] = outer_v4;
+        plain_v4[(64'h110)+:(64)] = gre;
+        plain_v4[(64'h150)+:(192)] = 32'h0;
+        tagged_v4[(64'h0)+:(144)] = ethernet_tagged;
+        tagged_v4[(64'h90)+:(160)] = outer_v4;
+        tagged_v4[(64'h130)+:(64)] = gre;
+        tagged_v4[(64'h170)+:(160)] = 32'h0;
+        plain_v6[(64'h0)+:(112)] = ethernet_plain;
+        plain_v6[(64'h70)+:(320)] = outer_v6;
+        plain_v6[(64'h1b0)+:(64)] = gre;
+        plain_v6[(64'h1f0)+:(32)] = 32'h0;
+        tagged_v6[(64'h0)+:(144)] = ethernet_tagged;
+        tagged_v6[(64'h90)+:(320)] = outer_v6;
+        tagged_v6[(64'h1d0)+:(64)] = gre;
         prefix_length = ethernet_length;
-        egress[(64'h8a)+:(368)] = plain_prefix;
         if (frame[(64'h15)+:(1)]) begin
             prefix_length = ethernet_tagged_length;
-            egress[(64'h8a)+:(368)] = tagged_prefix;
+        end
+        if (frame[(64'h15)+:(1)] & over_v6) begin
+            egress[(64'h8b)+:(528)] = tagged_v6;
+        end
+        else if (frame[(64'h15)+:(1)]) begin
+            egress[(64'h8b)+:(528)] = tagged_v4;
+        end
+        else if (over_v6) begin
+            egress[(64'h8b)+:(528)] = plain_v6;
+        end
+        else begin
+            egress[(64'h8b)+:(528)] = plain_v4;
         end
         egress[(64'h0)+:(5)] = frame[(64'h0)+:(5)];
         egress[(64'h5)+:(16)] = frame[(64'h5)+:(16)];
-        egress[(64'h25)+:(16)] = frame[(64'h3e)+:(16)];
-        egress[(64'h35)+:(16)] = frame[(64'hb2)+:(16)];
-        egress[(64'h45)+:(3)] = frame[(64'haf)+:(3)];
-        egress[(64'h48)+:(32)] = frame[(64'h6f)+:(32)];
-        egress[(64'h68)+:(32)] = frame[(64'h8f)+:(32)];
+        egress[(64'h25)+:(16)] = frame[(64'h3f)+:(16)];
+        egress[(64'h35)+:(16)] = frame[(64'hb3)+:(16)];
+        egress[(64'h45)+:(3)] = frame[(64'hb0)+:(3)];
+        egress[(64'h48)+:(32)] = frame[(64'h70)+:(32)];
+        egress[(64'h68)+:(32)] = frame[(64'h90)+:(32)];
         egress[(64'h88)+:(1)] = frame[(64'h15)+:(1)];
-        egress[(64'h89)+:(1)] = frame[(64'h4e)+:(1)];
+        egress[(64'h89)+:(1)] = frame[(64'h4f)+:(1)];
+        egress[(64'h8a)+:(1)] = over_v6;
         egress[(64'h15)+:(16)] = frame[(64'h5)+:(16)];
         if (frame[(64'h0)+:(5)] == 32'h0) begin
             egress[(64'h15)+:(16)] = prefix_length + total_reg$5$q;
@@ -6180,10 +8202,10 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     input wire  tick_due;
     input wire  s_valid;
     output reg  s_ready;
-    input wire  [280:0] s_frame;
+    input wire  [178:0] s_frame;
     input wire  [127:0] s_hashes;
     output reg  m_valid;
-    output reg  [193:0] m_frame;
+    output reg  [194:0] m_frame;
     output reg  [255:0] m_row;
     output reg  ready;
     input wire  [31:0] read_address;
@@ -6222,7 +8244,7 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     reg  flow_table$s_valid;
     reg  [16:0] flow_table$s_set;
     reg  [39:0] flow_table$s_tag;
-    reg  [18:0] flow_table$s_operation;
+    reg  [19:0] flow_table$s_operation;
     reg  [33:0] flow_table$pick;
     wire  flow_table$m_valid;
     wire  [18:0] flow_table$m_decision;
@@ -6274,80 +8296,83 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     reg  [14:0] sequence_reg$d;
     wire  [14:0] sequence_reg$q;
     reg  sequence_reg$clock;
-    reg  [193:0] frame_reg$0$d;
-    wire  [193:0] frame_reg$0$q;
+    reg  [14:0] peek_reg$d;
+    wire  [14:0] peek_reg$q;
+    reg  peek_reg$clock;
+    reg  [194:0] frame_reg$0$d;
+    wire  [194:0] frame_reg$0$q;
     reg  frame_reg$0$clock;
-    reg  [193:0] frame_reg$1$d;
-    wire  [193:0] frame_reg$1$q;
+    reg  [194:0] frame_reg$1$d;
+    wire  [194:0] frame_reg$1$q;
     reg  frame_reg$1$clock;
-    reg  [193:0] frame_reg$2$d;
-    wire  [193:0] frame_reg$2$q;
+    reg  [194:0] frame_reg$2$d;
+    wire  [194:0] frame_reg$2$q;
     reg  frame_reg$2$clock;
-    reg  [193:0] frame_reg$3$d;
-    wire  [193:0] frame_reg$3$q;
+    reg  [194:0] frame_reg$3$d;
+    wire  [194:0] frame_reg$3$q;
     reg  frame_reg$3$clock;
-    reg  [193:0] frame_reg$4$d;
-    wire  [193:0] frame_reg$4$q;
+    reg  [194:0] frame_reg$4$d;
+    wire  [194:0] frame_reg$4$q;
     reg  frame_reg$4$clock;
-    reg  [193:0] frame_reg$5$d;
-    wire  [193:0] frame_reg$5$q;
+    reg  [194:0] frame_reg$5$d;
+    wire  [194:0] frame_reg$5$q;
     reg  frame_reg$5$clock;
-    reg  [193:0] frame_reg$6$d;
-    wire  [193:0] frame_reg$6$q;
+    reg  [194:0] frame_reg$6$d;
+    wire  [194:0] frame_reg$6$q;
     reg  frame_reg$6$clock;
-    reg  [193:0] frame_reg$7$d;
-    wire  [193:0] frame_reg$7$q;
+    reg  [194:0] frame_reg$7$d;
+    wire  [194:0] frame_reg$7$q;
     reg  frame_reg$7$clock;
-    reg  [193:0] frame_reg$8$d;
-    wire  [193:0] frame_reg$8$q;
+    reg  [194:0] frame_reg$8$d;
+    wire  [194:0] frame_reg$8$q;
     reg  frame_reg$8$clock;
-    reg  [193:0] frame_reg$9$d;
-    wire  [193:0] frame_reg$9$q;
+    reg  [194:0] frame_reg$9$d;
+    wire  [194:0] frame_reg$9$q;
     reg  frame_reg$9$clock;
-    reg  [193:0] frame_reg$10$d;
-    wire  [193:0] frame_reg$10$q;
+    reg  [194:0] frame_reg$10$d;
+    wire  [194:0] frame_reg$10$q;
     reg  frame_reg$10$clock;
-    reg  [193:0] frame_reg$11$d;
-    wire  [193:0] frame_reg$11$q;
+    reg  [194:0] frame_reg$11$d;
+    wire  [194:0] frame_reg$11$q;
     reg  frame_reg$11$clock;
-    reg  [193:0] frame_reg$12$d;
-    wire  [193:0] frame_reg$12$q;
+    reg  [194:0] frame_reg$12$d;
+    wire  [194:0] frame_reg$12$q;
     reg  frame_reg$12$clock;
-    reg  [193:0] frame_reg$13$d;
-    wire  [193:0] frame_reg$13$q;
+    reg  [194:0] frame_reg$13$d;
+    wire  [194:0] frame_reg$13$q;
     reg  frame_reg$13$clock;
-    reg  [193:0] frame_reg$14$d;
-    wire  [193:0] frame_reg$14$q;
+    reg  [194:0] frame_reg$14$d;
+    wire  [194:0] frame_reg$14$q;
     reg  frame_reg$14$clock;
-    reg  [193:0] frame_reg$15$d;
-    wire  [193:0] frame_reg$15$q;
+    reg  [194:0] frame_reg$15$d;
+    wire  [194:0] frame_reg$15$q;
     reg  frame_reg$15$clock;
-    reg  [193:0] frame_reg$16$d;
-    wire  [193:0] frame_reg$16$q;
+    reg  [194:0] frame_reg$16$d;
+    wire  [194:0] frame_reg$16$q;
     reg  frame_reg$16$clock;
-    reg  [18:0] operation_reg$0$d;
-    wire  [18:0] operation_reg$0$q;
+    reg  [19:0] operation_reg$0$d;
+    wire  [19:0] operation_reg$0$q;
     reg  operation_reg$0$clock;
-    reg  [18:0] operation_reg$1$d;
-    wire  [18:0] operation_reg$1$q;
+    reg  [19:0] operation_reg$1$d;
+    wire  [19:0] operation_reg$1$q;
     reg  operation_reg$1$clock;
-    reg  [18:0] operation_reg$2$d;
-    wire  [18:0] operation_reg$2$q;
+    reg  [19:0] operation_reg$2$d;
+    wire  [19:0] operation_reg$2$q;
     reg  operation_reg$2$clock;
-    reg  [18:0] operation_reg$3$d;
-    wire  [18:0] operation_reg$3$q;
+    reg  [19:0] operation_reg$3$d;
+    wire  [19:0] operation_reg$3$q;
     reg  operation_reg$3$clock;
-    reg  [18:0] operation_reg$4$d;
-    wire  [18:0] operation_reg$4$q;
+    reg  [19:0] operation_reg$4$d;
+    wire  [19:0] operation_reg$4$q;
     reg  operation_reg$4$clock;
-    reg  [18:0] operation_reg$5$d;
-    wire  [18:0] operation_reg$5$q;
+    reg  [19:0] operation_reg$5$d;
+    wire  [19:0] operation_reg$5$q;
     reg  operation_reg$5$clock;
-    reg  [18:0] operation_reg$6$d;
-    wire  [18:0] operation_reg$6$q;
+    reg  [19:0] operation_reg$6$d;
+    wire  [19:0] operation_reg$6$q;
     reg  operation_reg$6$clock;
-    reg  [18:0] operation_reg$7$d;
-    wire  [18:0] operation_reg$7$q;
+    reg  [19:0] operation_reg$7$d;
+    wire  [19:0] operation_reg$7$q;
     reg  operation_reg$7$clock;
     reg  [255:0] row_reg$d;
     wire  [255:0] row_reg$q;
@@ -6372,8 +8397,8 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     reg  read_turn_reg$1$clock;
     // Local signals
     reg  [3:0] write_region;
-    reg  [175:0] parsed;
-    reg  [280:0] head;
+    reg  [73:0] parsed;
+    reg  [178:0] head;
     reg  [127:0] hashes;
     reg  undecided;
     reg  supported;
@@ -6382,10 +8407,11 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     reg  wants_step;
     reg  stepping;
     reg  take;
-    reg  [18:0] operation;
+    reg  peeks;
+    reg  [19:0] operation;
     reg  [105:0] question;
-    reg  [193:0] looked_up;
-    reg  [193:0] decided;
+    reg  [194:0] looked_up;
+    reg  [194:0] decided;
     reg  [18:0] decision;
     reg  [15:0] backend_id;
     reg  [15:0] service;
@@ -6490,127 +8516,132 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         .q(sequence_reg$q),
         .clock(sequence_reg$clock)
     );
-    maglane_dff_194 frame_reg$0(
+    maglane_dff_15 peek_reg(
+        .d(peek_reg$d),
+        .q(peek_reg$q),
+        .clock(peek_reg$clock)
+    );
+    maglane_dff_195 frame_reg$0(
         .d(frame_reg$0$d),
         .q(frame_reg$0$q),
         .clock(frame_reg$0$clock)
     );
-    maglane_dff_194 frame_reg$1(
+    maglane_dff_195 frame_reg$1(
         .d(frame_reg$1$d),
         .q(frame_reg$1$q),
         .clock(frame_reg$1$clock)
     );
-    maglane_dff_194 frame_reg$2(
+    maglane_dff_195 frame_reg$2(
         .d(frame_reg$2$d),
         .q(frame_reg$2$q),
         .clock(frame_reg$2$clock)
     );
-    maglane_dff_194 frame_reg$3(
+    maglane_dff_195 frame_reg$3(
         .d(frame_reg$3$d),
         .q(frame_reg$3$q),
         .clock(frame_reg$3$clock)
     );
-    maglane_dff_194 frame_reg$4(
+    maglane_dff_195 frame_reg$4(
         .d(frame_reg$4$d),
         .q(frame_reg$4$q),
         .clock(frame_reg$4$clock)
     );
-    maglane_dff_194 frame_reg$5(
+    maglane_dff_195 frame_reg$5(
         .d(frame_reg$5$d),
         .q(frame_reg$5$q),
         .clock(frame_reg$5$clock)
     );
-    maglane_dff_194 frame_reg$6(
+    maglane_dff_195 frame_reg$6(
         .d(frame_reg$6$d),
         .q(frame_reg$6$q),
         .clock(frame_reg$6$clock)
     );
-    maglane_dff_194 frame_reg$7(
+    maglane_dff_195 frame_reg$7(
         .d(frame_reg$7$d),
         .q(frame_reg$7$q),
         .clock(frame_reg$7$clock)
     );
-    maglane_dff_194 frame_reg$8(
+    maglane_dff_195 frame_reg$8(
         .d(frame_reg$8$d),
         .q(frame_reg$8$q),
         .clock(frame_reg$8$clock)
     );
-    maglane_dff_194 frame_reg$9(
+    maglane_dff_195 frame_reg$9(
         .d(frame_reg$9$d),
         .q(frame_reg$9$q),
         .clock(frame_reg$9$clock)
     );
-    maglane_dff_194 frame_reg$10(
+    maglane_dff_195 frame_reg$10(
         .d(frame_reg$10$d),
         .q(frame_reg$10$q),
         .clock(frame_reg$10$clock)
     );
-    maglane_dff_194 frame_reg$11(
+    maglane_dff_195 frame_reg$11(
         .d(frame_reg$11$d),
         .q(frame_reg$11$q),
         .clock(frame_reg$11$clock)
     );
-    maglane_dff_194 frame_reg$12(
+    maglane_dff_195 frame_reg$12(
         .d(frame_reg$12$d),
         .q(frame_reg$12$q),
         .clock(frame_reg$12$clock)
     );
-    maglane_dff_194 frame_reg$13(
+    maglane_dff_195 frame_reg$13(
         .d(frame_reg$13$d),
         .q(frame_reg$13$q),
         .clock(frame_reg$13$clock)
     );
-    maglane_dff_194 frame_reg$14(
+    maglane_dff_195 frame_reg$14(
         .d(frame_reg$14$d),
         .q(frame_reg$14$q),
         .clock(frame_reg$14$clock)
     );
-    maglane_dff_194 frame_reg$15(
+    maglane_dff_195 frame_reg$15(
         .d(frame_reg$15$d),
         .q(frame_reg$15$q),
         .clock(frame_reg$15$clock)
     );
-    maglane_dff_194 frame_reg$16(
+    maglane_dff_195 frame_reg$16(
         .d(frame_reg$16$d),
         .q(frame_reg$16$q),
         .clock(frame_reg$16$clock)
     );
-    maglane_dff_19 operation_reg$0(
+    maglane_dff_20 operation_reg$0(
         .d(operation_reg$0$d),
         .q(operation_reg$0$q),
         .clock(operation_reg$0$clock)
     );
-    maglane_dff_19 operation_reg$1(
+    maglane_dff_20 operation_reg$1(
         .d(operation_reg$1$d),
         .q(operation_reg$1$q),
         .clock(operation_reg$1$clock)
     );
-    maglane_dff_19 operation_reg$2(
+    maglane_dff_20 operation_reg$2(
         .d(operation_reg$2$d),
         .q(operation_reg$2$q),
         .clock(operation_reg$2$clock)
     );
-    maglane_dff_19 operation_reg$3(
+    maglane_dff_20 operation_reg$3(
         .d(operation_reg$3$d),
         .q(operation_reg$3$q),
         .clock(operation_reg$3$clock)
     );
-    maglane_dff_19 operation_reg$4(
+    maglane_dff_20 operation_reg$4(
         .d(operation_reg$4$d),
         .q(operation_reg$4$q),
         .clock(operation_reg$4$clock)
     );
-    maglane_dff_19 operation_reg$5(
+    maglane_dff_20 operation_reg$5(
         .d(operation_reg$5$d),
         .q(operation_reg$5$q),
         .clock(operation_reg$5$clock)
     );
-    maglane_dff_19 operation_reg$6(
+    maglane_dff_20 operation_reg$6(
         .d(operation_reg$6$d),
         .q(operation_reg$6$q),
         .clock(operation_reg$6$clock)
     );
-    maglane_dff_19 operation_reg$7(
+    maglane_dff_20 operation_reg$7(
         .d(operation_reg$7$d),
         .q(operation_reg$7$q),
         .clock(operation_reg$7$clock)
@@ -6660,6 +8691,7 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         valid_reg$clock = clock;
         reach_reg$clock = clock;
         sequence_reg$clock = clock;
+        peek_reg$clock = clock;
         row_reg$clock = clock;
         way_reg$clock = clock;
         read_flow_reg$clock = clock;
@@ -6671,6 +8703,7 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         valid_reg$d = valid_reg$q;
         reach_reg$d = reach_reg$q;
         sequence_reg$d = sequence_reg$q;
+        peek_reg$d = peek_reg$q;
         row_reg$d = row_reg$q;
         way_reg$d = way_reg$q;
         read_flow_reg$d = read_flow_reg$q;
@@ -6719,12 +8752,12 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         flow_table$attributes_wdata = lookup$attributes_wdata;
         flow_table$attributes_we = lookup$attributes_we;
         head = s_frame;
-        parsed = head[(64'h5)+:(176)];
+        parsed = head[(64'h5)+:(74)];
         hashes = s_hashes;
         undecided = head[(64'h0)+:(5)] == 32'h0;
-        supported = (head[(64'hc8)+:(8)] <= by_turn) & (head[(64'hc6)+:(2)] <= affinity_max);
-        in_turn = undecided & (head[(64'hc8)+:(8)] == by_turn);
-        wants_step = s_valid & ((parsed[(64'ha9)+:(7)] != 32'h0) & ~stepped_reg$q);
+        supported = (head[(64'h62)+:(8)] <= by_turn) & (head[(64'h60)+:(2)] <= affinity_max);
+        in_turn = undecided & (head[(64'h62)+:(8)] == by_turn);
+        wants_step = s_valid & ((parsed[(64'h43)+:(7)] != 32'h0) & ~stepped_reg$q);
         stepping = (request_reg$q != 32'h0) & (flow_table$rests | ~from_due_reg$q);
         take = s_valid & (~(gap_reg$q | wants_step) & ~(stepping | (in_turn & (sequence_reg$q != 32'h0))));
         s_ready = take;
@@ -6743,7 +8776,7 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         end
         if (request_reg$q == 32'h0) begin
             if (wants_step) begin
-                request_reg$d = parsed[(64'ha9)+:(7)];
+                request_reg$d = parsed[(64'h43)+:(7)];
                 from_due_reg$d = 1'b0;
             end
             else if (due_reg$q) begin
@@ -6779,25 +8812,28 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         frame_reg$0$d[(64'h5)+:(16)] = parsed[(64'h5)+:(16)];
         frame_reg$0$d[(64'h15)+:(1)] = parsed[(64'h15)+:(1)];
         frame_reg$0$d[(64'h16)+:(16)] = parsed[(64'h16)+:(16)];
-        frame_reg$0$d[(64'h26)+:(8)] = parsed[(64'h26)+:(8)];
-        frame_reg$0$d[(64'h2e)+:(16)] = parsed[(64'h2e)+:(16)];
-        frame_reg$0$d[(64'h3e)+:(16)] = no_service;
-        if (head[(64'hb5)+:(1)]) begin
-            frame_reg$0$d[(64'h3e)+:(16)] = head[(64'hb6)+:(16)];
+        frame_reg$0$d[(64'h26)+:(1)] = parsed[(64'h26)+:(1)];
+        frame_reg$0$d[(64'h27)+:(8)] = parsed[(64'h28)+:(8)];
+        frame_reg$0$d[(64'h2f)+:(16)] = parsed[(64'h30)+:(16)];
+        frame_reg$0$d[(64'h3f)+:(16)] = no_service;
+        if (head[(64'h4f)+:(1)]) begin
+            frame_reg$0$d[(64'h3f)+:(16)] = head[(64'h50)+:(16)];
         end
-        frame_reg$0$d[(64'h4e)+:(1)] = head[(64'hf8)+:(1)];
-        frame_reg$0$d[(64'h4f)+:(32)] = head[(64'hf9)+:(32)];
-        frame_reg$0$d[(64'h6f)+:(32)] = hashes[(64'h0)+:(32)];
-        frame_reg$0$d[(64'h8f)+:(32)] = hashes[(64'h20)+:(32)];
-        frame_reg$0$d[(64'hb2)+:(16)] = no_service;
-        frame_reg$0$d[(64'haf)+:(3)] = 32'h0;
+        frame_reg$0$d[(64'h4f)+:(1)] = head[(64'h92)+:(1)];
+        frame_reg$0$d[(64'h50)+:(32)] = head[(64'h93)+:(32)];
+        frame_reg$0$d[(64'h70)+:(32)] = hashes[(64'h0)+:(32)];
+        frame_reg$0$d[(64'h90)+:(32)] = hashes[(64'h20)+:(32)];
+        frame_reg$0$d[(64'hb3)+:(16)] = no_service;
+        frame_reg$0$d[(64'hb0)+:(3)] = 32'h0;
         valid_reg$d = (valid_reg$q << 32'h1) | ((take) & 17'h1ffff);
         reach_reg$d = (reach_reg$q << 32'h1) | ((reaches) & 15'h7fff);
         sequence_reg$d = (sequence_reg$q << 32'h1) | (((reaches & in_turn)) & 15'h7fff);
-        operation[(64'h0)+:(16)] = head[(64'hb6)+:(16)];
-        operation[(64'h10)+:(1)] = parsed[(64'ha6)+:(1)];
-        operation[(64'h11)+:(1)] = parsed[(64'ha7)+:(1)];
-        operation[(64'h12)+:(1)] = parsed[(64'ha8)+:(1)];
+        peek_reg$d = (peek_reg$q << 32'h1) | ((parsed[(64'h27)+:(1)]) & 15'h7fff);
+        operation[(64'h0)+:(16)] = head[(64'h50)+:(16)];
+        operation[(64'h10)+:(1)] = parsed[(64'h40)+:(1)];
+        operation[(64'h11)+:(1)] = parsed[(64'h41)+:(1)];
+        operation[(64'h12)+:(1)] = parsed[(64'h42)+:(1)];
+        operation[(64'h13)+:(1)] = parsed[(64'h27)+:(1)];
         operation_reg$0$d = operation;
         operation_reg$1$d = operation_reg$0$q;
         operation_reg$2$d = operation_reg$1$q;
@@ -6808,17 +8844,17 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         operation_reg$7$d = operation_reg$6$q;
         question[(64'h0)+:(32)] = hashes[(64'h60)+:(32)];
         question[(64'h20)+:(32)] = hashes[(64'h40)+:(32)];
-        question[(64'h40)+:(24)] = head[(64'hd0)+:(24)];
-        question[(64'h58)+:(16)] = head[(64'he8)+:(16)];
-        question[(64'h68)+:(1)] = head[(64'hc8)+:(8)] == two_choice;
-        question[(64'h69)+:(1)] = head[(64'hc8)+:(8)] == by_turn;
+        question[(64'h40)+:(24)] = head[(64'h6a)+:(24)];
+        question[(64'h58)+:(16)] = head[(64'h82)+:(16)];
+        question[(64'h68)+:(1)] = head[(64'h62)+:(8)] == two_choice;
+        question[(64'h69)+:(1)] = head[(64'h62)+:(8)] == by_turn;
         lookup$s_valid = reaches;
         lookup$s_question = question;
-        service = head[(64'hb6)+:(16)];
+        service = head[(64'h50)+:(16)];
         lookup$s_service = service[(32'h0)+:(10)];
         looked_up = frame_reg$7$q;
-        h_low = looked_up[(64'h6f)+:(32)];
-        h_high = looked_up[(64'h8f)+:(32)];
+        h_low = looked_up[(64'h70)+:(32)];
+        h_high = looked_up[(64'h90)+:(32)];
         flow_table$s_set = h_low[(32'h0)+:(17)];
         flow_table$s_tag = ((h_low[(32'h18)+:(8)]) & 40'hffffffffff) | (((h_high) & 40'hffffffffff) << 32'h8);
         flow_table$s_valid = reach_reg$q[32'h7];
@@ -6827,17 +8863,20 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         decision = flow_table$m_decision;
         decided = frame_reg$14$q;
         backend_id = decision[(64'h3)+:(16)];
+        peeks = peek_reg$q[32'he];
         if (reach_reg$q[32'he]) begin
-            frame_reg$15$d[(64'haf)+:(3)] = decision[(64'h0)+:(3)];
+            if (~peeks) begin
+                frame_reg$15$d[(64'hb0)+:(3)] = decision[(64'h0)+:(3)];
+            end
             if (decision[(64'h0)+:(3)] == outcome_nobody) begin
                 frame_reg$15$d[(64'h0)+:(5)] = drop_no_backend;
             end
             else begin
-                frame_reg$15$d[(64'hb2)+:(16)] = ((backend_id[(32'h0)+:(12)]) & 16'hffff);
+                frame_reg$15$d[(64'hb3)+:(16)] = ((backend_id[(32'h0)+:(12)]) & 16'hffff);
             end
         end
-        lookup$advance = sequence_reg$q[32'he] & (decision[(64'h0)+:(3)] != outcome_hit);
-        decided_service = decided[(64'h3e)+:(16)];
+        lookup$advance = (sequence_reg$q[32'he] & ~peeks) & (decision[(64'h0)+:(3)] != outcome_hit);
+        decided_service = decided[(64'h3f)+:(16)];
         lookup$turn_service = decided_service[(32'h0)+:(10)];
         lookup$turn_clear = ~flow_table$ready;
         if (~flow_table$ready) begin
@@ -6908,7 +8947,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     input wire  s_valid;
     input wire  [16:0] s_set;
     input wire  [39:0] s_tag;
-    input wire  [18:0] s_operation;
+    input wire  [19:0] s_operation;
     input wire  [33:0] pick;
     output reg  m_valid;
     output reg  [18:0] m_decision;
@@ -7360,26 +9399,26 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     reg  [39:0] tag_reg$6$d;
     wire  [39:0] tag_reg$6$q;
     reg  tag_reg$6$clock;
-    reg  [18:0] operation_reg$0$d;
-    wire  [18:0] operation_reg$0$q;
+    reg  [19:0] operation_reg$0$d;
+    wire  [19:0] operation_reg$0$q;
     reg  operation_reg$0$clock;
-    reg  [18:0] operation_reg$1$d;
-    wire  [18:0] operation_reg$1$q;
+    reg  [19:0] operation_reg$1$d;
+    wire  [19:0] operation_reg$1$q;
     reg  operation_reg$1$clock;
-    reg  [18:0] operation_reg$2$d;
-    wire  [18:0] operation_reg$2$q;
+    reg  [19:0] operation_reg$2$d;
+    wire  [19:0] operation_reg$2$q;
     reg  operation_reg$2$clock;
-    reg  [18:0] operation_reg$3$d;
-    wire  [18:0] operation_reg$3$q;
+    reg  [19:0] operation_reg$3$d;
+    wire  [19:0] operation_reg$3$q;
     reg  operation_reg$3$clock;
-    reg  [18:0] operation_reg$4$d;
-    wire  [18:0] operation_reg$4$q;
+    reg  [19:0] operation_reg$4$d;
+    wire  [19:0] operation_reg$4$q;
     reg  operation_reg$4$clock;
-    reg  [18:0] operation_reg$5$d;
-    wire  [18:0] operation_reg$5$q;
+    reg  [19:0] operation_reg$5$d;
+    wire  [19:0] operation_reg$5$q;
     reg  operation_reg$5$clock;
-    reg  [18:0] operation_reg$6$d;
-    wire  [18:0] operation_reg$6$q;
+    reg  [19:0] operation_reg$6$d;
+    wire  [19:0] operation_reg$6$q;
     reg  operation_reg$6$clock;
     reg  [42:0] over_reg$0$d;
     wire  [42:0] over_reg$0$q;
@@ -7434,7 +9473,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     reg  read_rest_reg$clock;
     // Local signals
     reg  [16:0] enter_set;
-    reg  [18:0] entering;
+    reg  [19:0] entering;
     reg  [27:0] first;
     reg  [3:0] first_meeting;
     reg  [15:0] service6;
@@ -7988,37 +10027,37 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         .q(tag_reg$6$q),
         .clock(tag_reg$6$clock)
     );
-    maglane_dff_19 operation_reg$0(
+    maglane_dff_20 operation_reg$0(
         .d(operation_reg$0$d),
         .q(operation_reg$0$q),
         .clock(operation_reg$0$clock)
     );
-    maglane_dff_19 operation_reg$1(
+    maglane_dff_20 operation_reg$1(
         .d(operation_reg$1$d),
         .q(operation_reg$1$q),
         .clock(operation_reg$1$clock)
     );
-    maglane_dff_19 operation_reg$2(
+    maglane_dff_20 operation_reg$2(
         .d(operation_reg$2$d),
         .q(operation_reg$2$q),
         .clock(operation_reg$2$clock)
     );
-    maglane_dff_19 operation_reg$3(
+    maglane_dff_20 operation_reg$3(
         .d(operation_reg$3$d),
         .q(operation_reg$3$q),
         .clock(operation_reg$3$clock)
     );
-    maglane_dff_19 operation_reg$4(
+    maglane_dff_20 operation_reg$4(
         .d(operation_reg$4$d),
         .q(operation_reg$4$q),
         .clock(operation_reg$4$clock)
     );
-    maglane_dff_19 operation_reg$5(
+    maglane_dff_20 operation_reg$5(
         .d(operation_reg$5$d),
         .q(operation_reg$5$q),
         .clock(operation_reg$5$clock)
     );
-    maglane_dff_19 operation_reg$6(
+    maglane_dff_20 operation_reg$6(
         .d(operation_reg$6$d),
         .q(operation_reg$6$q),
         .clock(operation_reg$6$clock)
@@ -8729,8 +10768,8 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
             chosen = fresh;
         end
         room = (any_candidate_reg$q | seen_fresh) | (evictable != 32'h0);
-        ending = operation_reg$5$q[(64'h11)+:(1)] | operation_reg$5$q[(64'h12)+:(1)];
-        write = hit | ((room & ~ending) & ~pick[(64'h0)+:(1)]);
+        ending = (operation_reg$5$q[(64'h11)+:(1)] | operation_reg$5$q[(64'h12)+:(1)]) | operation_reg$5$q[(64'h13)+:(1)];
+        write = (hit & ~operation_reg$5$q[(64'h13)+:(1)]) | ((room & ~ending) & ~pick[(64'h0)+:(1)]);
         state = 32'h1;
         if (hit) begin
             state = old_state;
@@ -11285,7 +13324,7 @@ module maglane_core$transmit(clock,reset,s_valid,s_egress,beat_data,beat_last,be
     input wire  clock;
     input wire  reset;
     input wire  s_valid;
-    input wire  [505:0] s_egress;
+    input wire  [666:0] s_egress;
     input wire  [511:0] beat_data;
     input wire  beat_last;
     input wire  beat_valid;
@@ -11303,24 +13342,29 @@ module maglane_core$transmit(clock,reset,s_valid,s_egress,beat_data,beat_last,be
     output reg  m_axis_host_tvalid;
     input wire  m_axis_host_tready;
     output reg  done;
-    output reg  [505:0] done_egress;
+    output reg  [666:0] done_egress;
     // Constant declarations
     localparam  bus_bytes = 16'h40;
-    localparam  hold_offset = 16'h120;
-    localparam  body_beat = 2'b0;
-    localparam  body_mask_38 = 512'hffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000000000000000000000000000000000000000000000000000;
-    localparam  body_mask_42 = 512'hffffffffffffffffffffffffffffffffffffffffffff000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-    localparam  body_mask_46 = 512'hffffffffffffffffffffffffffffffffffff00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-    localparam  data_ones = 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff;
+    localparam  narrow = 1'b0;
+    localparam  body_mask = 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000000000000000;
+    localparam  body_mask_tagged = 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff000000000000000000000000000000000000;
+    localparam  left_shift$0 = 16'hc0;
+    localparam  left_shift$1 = 16'he0;
+    localparam  left_shift$2 = 16'h160;
+    localparam  left_shift$3 = 16'h180;
+    localparam  right_shift$0 = 16'h140;
+    localparam  right_shift$1 = 16'h120;
+    localparam  right_shift$2 = 16'ha0;
+    localparam  right_shift$3 = 16'h80;
     localparam  keep_ones = 64'hffffffffffffffff;
     localparam  drop_bit = 5'b10000;
     // Stub signals
     reg  queue$clock;
     reg  queue$reset;
-    reg  [505:0] queue$din;
+    reg  [666:0] queue$din;
     reg  queue$push;
     wire  queue$full;
-    wire  [505:0] queue$dout;
+    wire  [666:0] queue$dout;
     wire  queue$valid;
     reg  queue$pop;
     reg  started_reg$d;
@@ -11335,8 +13379,8 @@ module maglane_core$transmit(clock,reset,s_valid,s_egress,beat_data,beat_last,be
     reg  [1:0] beat_reg$d;
     wire  [1:0] beat_reg$q;
     reg  beat_reg$clock;
-    reg  [223:0] hold_reg$d;
-    wire  [223:0] hold_reg$q;
+    reg  [511:0] hold_reg$d;
+    wire  [511:0] hold_reg$q;
     reg  hold_reg$clock;
     reg  wire_skid$clock;
     reg  wire_skid$reset;
@@ -11347,7 +13391,11 @@ module maglane_core$transmit(clock,reset,s_valid,s_egress,beat_data,beat_last,be
     reg  wire_skid$s_axis$tvalid;
     wire  wire_skid$s_axis$tready;
     // Local signals
-    reg  [505:0] head;
+    reg  [666:0] head;
+    reg  [511:0] hold;
+    reg  delayed;
+    reg  prefix_only;
+    reg  first_input;
     reg  input_done;
     reg  [15:0] left;
     reg  [15:0] left_next;
@@ -11363,8 +13411,7 @@ module maglane_core$transmit(clock,reset,s_valid,s_egress,beat_data,beat_last,be
     reg  finish;
     reg  [511:0] data;
     reg  [511:0] shifted;
-    reg  [511:0] mask;
-    reg  [367:0] prefix;
+    reg  [527:0] prefix;
     reg  [511:0] prefix_now;
     reg  [511:0] out;
     reg  [63:0] keep;
@@ -11400,7 +13447,7 @@ module maglane_core$transmit(clock,reset,s_valid,s_egress,beat_data,beat_last,be
         .q(beat_reg$q),
         .clock(beat_reg$clock)
     );
-    maglane_dff_224 hold_reg(
+    maglane_dff_512 hold_reg(
         .d(hold_reg$d),
         .q(hold_reg$q),
         .clock(hold_reg$clock)
@@ -11452,48 +13499,57 @@ module maglane_core$transmit(clock,reset,s_valid,s_egress,beat_data,beat_last,be
         if (forward) begin
             ready = wire_skid$s_axis$tready;
         end
-        data_ok = beat_valid | input_done;
+        delayed = narrow & (forward & head[(64'h8a)+:(1)]);
+        prefix_only = delayed & (beat_reg$q == 32'h0);
+        data_ok = beat_valid | (input_done | prefix_only);
         go = queue$valid & data_ok;
         step = go & (ready | ~out_pending);
+        first_input = beat_reg$q == ((delayed) & 2'h3);
         data = beat_data;
-        if (input_done) begin
+        if (input_done | prefix_only) begin
             data = 32'h0;
+        end
+        else if (forward & first_input) begin
+            if (head[(64'h88)+:(1)]) begin
+                data = beat_data & body_mask_tagged;
+            end
+            else begin
+                data = beat_data & body_mask;
+            end
+        end
+        hold = hold_reg$q;
+        if (beat_reg$q == 32'h0) begin
+            hold = 32'h0;
         end
         shifted = data;
         if (forward) begin
-            if (head[(64'h89)+:(1)]) begin
-                shifted = (data << 32'he0) | ((hold_reg$q) & 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff);
+            if (head[(64'h8a)+:(1)] & head[(64'h89)+:(1)]) begin
+                shifted = (data << left_shift$3) | (hold >> right_shift$3);
+            end
+            else if (head[(64'h8a)+:(1)]) begin
+                shifted = (data << left_shift$2) | (hold >> right_shift$2);
+            end
+            else if (head[(64'h89)+:(1)]) begin
+                shifted = (data << left_shift$1) | (hold >> right_shift$1);
             end
             else begin
-                shifted = (data << 32'hc0) | ((hold_reg$q[(32'h20)+:(192)]) & 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff);
+                shifted = (data << left_shift$0) | (hold >> right_shift$0);
             end
         end
-        prefix = head[(64'h8a)+:(368)];
+        prefix = head[(64'h8b)+:(528)];
         prefix_now = 32'h0;
-        mask = data_ones;
         if (forward) begin
             if (beat_reg$q == 32'h0) begin
                 prefix_now = ((prefix) & 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff);
             end
-            if ((beat_reg$q == 32'h1) & (body_beat == 32'h1)) begin
-                prefix_now = ((prefix[(32'h100)+:(112)]) & 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff);
+            else if ((beat_reg$q == 32'h1) & narrow) begin
+                prefix_now = ((prefix[(32'h100)+:(256)]) & 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff);
             end
-            if (beat_reg$q < body_beat) begin
-                mask = 32'h0;
-            end
-            if (beat_reg$q == body_beat) begin
-                if (head[(64'h88)+:(1)] & head[(64'h89)+:(1)]) begin
-                    mask = body_mask_46;
-                end
-                else if (head[(64'h88)+:(1)] | head[(64'h89)+:(1)]) begin
-                    mask = body_mask_42;
-                end
-                else begin
-                    mask = body_mask_38;
-                end
+            else if ((beat_reg$q == 32'h1) | ((beat_reg$q == 32'h2) & narrow)) begin
+                prefix_now = ((prefix[(32'h200)+:(16)]) & 512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff);
             end
         end
-        out = (shifted & mask) | prefix_now;
+        out = shifted | prefix_now;
         gap = bus_bytes - left;
         keep = keep_ones;
         if (last_out & out_pending) begin
@@ -11509,19 +13565,19 @@ module maglane_core$transmit(clock,reset,s_valid,s_egress,beat_data,beat_last,be
         m_axis_host_tkeep = keep;
         m_axis_host_tlast = last_out;
         m_axis_host_tuser = ((head[(64'h15)+:(16)]) & 24'hffffff) | (((head[(64'h0)+:(5)]) & 24'hffffff) << 32'h10);
-        beat_pop = step & ~input_done;
+        beat_pop = step & ~(input_done | prefix_only);
         left_next = 32'h0;
         if (out_pending & ~last_out) begin
             left_next = left - bus_bytes;
         end
         output_finished = left_next == 32'h0;
-        input_finished = input_done | beat_last;
+        input_finished = input_done | (beat_last & ~prefix_only);
         finish = (step & output_finished) & input_finished;
         if (step) begin
             started_reg$d = 1'b1;
             left_reg$d = left_next;
             input_done_reg$d = input_finished;
-            hold_reg$d = data[(hold_offset)+:(224)];
+            hold_reg$d = data;
             if (beat_reg$q != 32'h3) begin
                 beat_reg$d = beat_reg$q + 32'h1;
             end
@@ -11544,10 +13600,10 @@ module maglane_core$transmit$queue(clock,reset,din,push,full,dout,valid,pop);
     // Module arguments
     input wire  clock;
     input wire  reset;
-    input wire  [505:0] din;
+    input wire  [666:0] din;
     input wire  push;
     output reg  full;
-    output reg  [505:0] dout;
+    output reg  [666:0] dout;
     output reg  valid;
     input wire  pop;
     // Stub signals
@@ -11574,9 +13630,9 @@ module maglane_core$transmit$queue(clock,reset,din,push,full,dout,valid,pop);
     reg  read_ahead_reg$clock;
     reg  ram$clock;
     reg  [6:0] ram$raddr;
-    wire  [505:0] ram$rdata;
+    wire  [666:0] ram$rdata;
     reg  [6:0] ram$waddr;
-    reg  [505:0] ram$wdata;
+    reg  [666:0] ram$wdata;
     reg  ram$we;
     // Local signals
     reg  [6:0] write_after;
@@ -11682,12 +13738,12 @@ module maglane_core$transmit$queue$ram(clock,raddr,rdata,waddr,wdata,we);
     // Module arguments
     input wire  clock;
     input wire  [6:0] raddr;
-    output reg  [505:0] rdata;
+    output reg  [666:0] rdata;
     input wire  [6:0] waddr;
-    input wire  [505:0] wdata;
+    input wire  [666:0] wdata;
     input wire  we;
     // Update code (custom)
-    reg [505:0] mem [0:127];
+    reg [666:0] mem [0:127];
     always @(posedge clock) begin
       rdata <= mem[raddr];
       if (we) mem[waddr] <= wdata;
@@ -12265,20 +14321,6 @@ module maglane_dff_100(d,q,clock);
     end
 endmodule
 
-module maglane_dff_104(d,q,clock);
-    // Module arguments
-    input wire  [103:0] d;
-    output reg  [103:0] q;
-    input wire  clock;
-    // Update code (custom)
-    initial begin
-       q = 104'h0;
-    end
-    always @(posedge clock) begin
-       q <= d;
-    end
-endmodule
-
 module maglane_dff_12(d,q,clock);
     // Module arguments
     input wire  [11:0] d;
@@ -12377,20 +14419,6 @@ module maglane_dff_17(d,q,clock);
     end
 endmodule
 
-module maglane_dff_176(d,q,clock);
-    // Module arguments
-    input wire  [175:0] d;
-    output reg  [175:0] q;
-    input wire  clock;
-    // Update code (custom)
-    initial begin
-       q = 176'h0;
-    end
-    always @(posedge clock) begin
-       q <= d;
-    end
-endmodule
-
 module maglane_dff_18(d,q,clock);
     // Module arguments
     input wire  [17:0] d;
@@ -12419,14 +14447,28 @@ module maglane_dff_19(d,q,clock);
     end
 endmodule
 
-module maglane_dff_194(d,q,clock);
+module maglane_dff_192(d,q,clock);
     // Module arguments
-    input wire  [193:0] d;
-    output reg  [193:0] q;
+    input wire  [191:0] d;
+    output reg  [191:0] q;
     input wire  clock;
     // Update code (custom)
     initial begin
-       q = 194'h0;
+       q = 192'h0;
+    end
+    always @(posedge clock) begin
+       q <= d;
+    end
+endmodule
+
+module maglane_dff_195(d,q,clock);
+    // Module arguments
+    input wire  [194:0] d;
+    output reg  [194:0] q;
+    input wire  clock;
+    // Update code (custom)
+    initial begin
+       q = 195'h0;
     end
     always @(posedge clock) begin
        q <= d;
@@ -12475,20 +14517,6 @@ module maglane_dff_21(d,q,clock);
     end
 endmodule
 
-module maglane_dff_224(d,q,clock);
-    // Module arguments
-    input wire  [223:0] d;
-    output reg  [223:0] q;
-    input wire  clock;
-    // Update code (custom)
-    initial begin
-       q = 224'h0;
-    end
-    always @(posedge clock) begin
-       q <= d;
-    end
-endmodule
-
 module maglane_dff_238(d,q,clock);
     // Module arguments
     input wire  [237:0] d;
@@ -12531,34 +14559,6 @@ module maglane_dff_256(d,q,clock);
     end
 endmodule
 
-module maglane_dff_26(d,q,clock);
-    // Module arguments
-    input wire  [25:0] d;
-    output reg  [25:0] q;
-    input wire  clock;
-    // Update code (custom)
-    initial begin
-       q = 26'h0;
-    end
-    always @(posedge clock) begin
-       q <= d;
-    end
-endmodule
-
-module maglane_dff_272(d,q,clock);
-    // Module arguments
-    input wire  [271:0] d;
-    output reg  [271:0] q;
-    input wire  clock;
-    // Update code (custom)
-    initial begin
-       q = 272'h0;
-    end
-    always @(posedge clock) begin
-       q <= d;
-    end
-endmodule
-
 module maglane_dff_28(d,q,clock);
     // Module arguments
     input wire  [27:0] d;
@@ -12567,6 +14567,34 @@ module maglane_dff_28(d,q,clock);
     // Update code (custom)
     initial begin
        q = 28'h0;
+    end
+    always @(posedge clock) begin
+       q <= d;
+    end
+endmodule
+
+module maglane_dff_296(d,q,clock);
+    // Module arguments
+    input wire  [295:0] d;
+    output reg  [295:0] q;
+    input wire  clock;
+    // Update code (custom)
+    initial begin
+       q = 296'h0;
+    end
+    always @(posedge clock) begin
+       q <= d;
+    end
+endmodule
+
+module maglane_dff_299(d,q,clock);
+    // Module arguments
+    input wire  [298:0] d;
+    output reg  [298:0] q;
+    input wire  clock;
+    // Update code (custom)
+    initial begin
+       q = 299'h0;
     end
     always @(posedge clock) begin
        q <= d;
@@ -12587,6 +14615,20 @@ module maglane_dff_3(d,q,clock);
     end
 endmodule
 
+module maglane_dff_303(d,q,clock);
+    // Module arguments
+    input wire  [302:0] d;
+    output reg  [302:0] q;
+    input wire  clock;
+    // Update code (custom)
+    initial begin
+       q = 303'h0;
+    end
+    always @(posedge clock) begin
+       q <= d;
+    end
+endmodule
+
 module maglane_dff_32(d,q,clock);
     // Module arguments
     input wire  [31:0] d;
@@ -12601,6 +14643,20 @@ module maglane_dff_32(d,q,clock);
     end
 endmodule
 
+module maglane_dff_321(d,q,clock);
+    // Module arguments
+    input wire  [320:0] d;
+    output reg  [320:0] q;
+    input wire  clock;
+    // Update code (custom)
+    initial begin
+       q = 321'h0;
+    end
+    always @(posedge clock) begin
+       q <= d;
+    end
+endmodule
+
 module maglane_dff_34(d,q,clock);
     // Module arguments
     input wire  [33:0] d;
@@ -12609,6 +14665,20 @@ module maglane_dff_34(d,q,clock);
     // Update code (custom)
     initial begin
        q = 34'h0;
+    end
+    always @(posedge clock) begin
+       q <= d;
+    end
+endmodule
+
+module maglane_dff_37(d,q,clock);
+    // Module arguments
+    input wire  [36:0] d;
+    output reg  [36:0] q;
+    input wire  clock;
+    // Update code (custom)
+    initial begin
+       q = 37'h0;
     end
     always @(posedge clock) begin
        q <= d;
@@ -12713,6 +14783,20 @@ module maglane_dff_6(d,q,clock);
     end
 endmodule
 
+module maglane_dff_60(d,q,clock);
+    // Module arguments
+    input wire  [59:0] d;
+    output reg  [59:0] q;
+    input wire  clock;
+    // Update code (custom)
+    initial begin
+       q = 60'h0;
+    end
+    always @(posedge clock) begin
+       q <= d;
+    end
+endmodule
+
 module maglane_dff_64(d,q,clock);
     // Module arguments
     input wire  [63:0] d;
@@ -12791,20 +14875,6 @@ module maglane_dff_9(d,q,clock);
     // Update code (custom)
     initial begin
        q = 9'h0;
-    end
-    always @(posedge clock) begin
-       q <= d;
-    end
-endmodule
-
-module maglane_dff_96(d,q,clock);
-    // Module arguments
-    input wire  [95:0] d;
-    output reg  [95:0] q;
-    input wire  clock;
-    // Update code (custom)
-    initial begin
-       q = 96'h0;
     end
     always @(posedge clock) begin
        q <= d;

@@ -12,10 +12,10 @@ use maglane_hw::fifo::Fifo;
 
 use maglane_hw::flow_table::sweeper::Timeouts;
 
-use maglane_hw::frame::{Classified, Parsed, Selected};
+use maglane_hw::frame::{Classified, Parsed, Selected, Tuple};
 use maglane_hw::host_queue::HostQueue;
 use maglane_hw::ram::{Ram, Row, RowRam};
-use maglane_hw::siphash::{FirstHalf, SecondHalf, SipState};
+use maglane_hw::siphash::{Absorb, FirstHalf, SecondHalf, SipState};
 use maglane_hw::stage::classify::Classify;
 use maglane_hw::stage::flow_hash::{FlowHash, Hashes};
 use maglane_hw::stage::parse::Parse;
@@ -38,6 +38,7 @@ fn every_block_and_its_verilog_agree() {
         counter_set(),
         record("first_half", FirstHalf::default, |b| &mut b.clock, |b, _, r| b.s_state.next = sip_state(r)),
         record("second_half", SecondHalf::default, |b| &mut b.clock, |b, _, r| b.s_state.next = sip_state(r)),
+        absorb(),
         control(),
         parse::<256>("parse_256"),
         parse::<512>("parse_512"),
@@ -214,6 +215,44 @@ fn sip_state(r: &mut Inputs) -> SipState {
     }
 }
 
+fn absorb() -> Recording {
+    // It has no clock of its own; the bench's is not connected.
+    #[derive(LogicBlock, Default)]
+    struct Clocked {
+        clock: Signal<In, Clock>,
+        s_state: Signal<In, SipState>,
+        done_low: Signal<In, Bits<32>>,
+        done_high: Signal<In, Bits<32>>,
+        next_low: Signal<In, Bits<32>>,
+        next_high: Signal<In, Bits<32>>,
+        m_state: Signal<Out, SipState>,
+        absorb: Absorb,
+    }
+    impl Logic for Clocked {
+        #[hdl_gen]
+        fn update(&mut self) {
+            self.absorb.s_state.next = self.s_state.val();
+            self.absorb.done_low.next = self.done_low.val();
+            self.absorb.done_high.next = self.done_high.val();
+            self.absorb.next_low.next = self.next_low.val();
+            self.absorb.next_high.next = self.next_high.val();
+            self.m_state.next = self.absorb.m_state.val();
+        }
+    }
+    record(
+        "absorb",
+        Clocked::default,
+        |b| &mut b.clock,
+        |b, _, r| {
+            b.s_state.next = sip_state(r);
+            b.done_low.next = r.bits();
+            b.done_high.next = r.bits();
+            b.next_low.next = r.bits();
+            b.next_high.next = r.bits();
+        },
+    )
+}
+
 fn settings(r: &mut Inputs) -> Settings {
     Settings {
         serve: r.chance(15),
@@ -227,10 +266,20 @@ fn settings(r: &mut Inputs) -> Settings {
         k0_high: r.bits(),
         k1_low: r.bits(),
         k1_high: r.bits(),
-        seed0_address: 0x1234_5679_u64.into(),
-        seed0_transport: 0x9abc_def1_u64.into(),
-        seed1_address: 0x0f1e_2d3d_u64.into(),
-        seed1_transport: 0x4b5a_6979_u64.into(),
+        tunnel_v6_0: r.bits(),
+        tunnel_v6_1: r.bits(),
+        tunnel_v6_2: r.bits(),
+        tunnel_v6_3: r.bits(),
+        seed0_address0: 0x9f77_7c45_u64.into(),
+        seed0_address1: 0x4165_d839_u64.into(),
+        seed0_address2: 0xbde5_c099_u64.into(),
+        seed0_address3: 0x5bc9_fbbd_u64.into(),
+        seed0_transport: 0xcb91_ce37_u64.into(),
+        seed1_address0: 0xb0c1_1fdf_u64.into(),
+        seed1_address1: 0xf145_6beb_u64.into(),
+        seed1_address2: 0xd76d_4331_u64.into(),
+        seed1_address3: 0xbd69_fe29_u64.into(),
+        seed1_transport: 0xa6eb_8c9f_u64.into(),
     }
 }
 
@@ -248,9 +297,10 @@ fn control() -> Recording {
     )
 }
 
-/// A frame start that mostly gets far: tag or none, IPv4, plausible lengths, with a fault now and then.
-fn header(r: &mut Inputs) -> [u8; 64] {
-    let mut bytes = [0_u8; 64];
+/// A frame start that mostly gets far: tag or none, either family, a segment, a datagram or an error about one, plausible
+/// lengths, with a fault now and then.
+fn header(r: &mut Inputs) -> [u8; 128] {
+    let mut bytes = [0_u8; 128];
     for byte in &mut bytes {
         *byte = r.bits::<8>().to_u8();
     }
@@ -260,28 +310,77 @@ fn header(r: &mut Inputs) -> [u8; 64] {
     if tagged {
         bytes[12..14].copy_from_slice(&[0x81, 0]);
     }
-    bytes[at - 2..at].copy_from_slice(if r.chance(14) { &[8, 0] } else { &[0x86, 0xdd] });
-    let mut packet = [0_u8; 20];
-    packet[0] = if r.chance(13) { 0x45 } else { r.bits::<8>().to_u8() };
-    packet[3] = u8::try_from(15 + r.below(60)).unwrap();
-    packet[6] = if r.chance(14) { 0x40 } else { r.bits::<8>().to_u8() };
-    packet[8] = 64;
-    packet[9] = [6, 17, 1, 47][usize::try_from(r.below(4)).unwrap()];
-    packet[12..20].copy_from_slice(&bytes[40..48]);
-    let sum: u32 = packet.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    let checksum = !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap();
-    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-    if !r.chance(14) {
-        packet[11] ^= 1;
+    let ipv6 = r.chance(8);
+    bytes[at - 2..at].copy_from_slice(match (ipv6, r.chance(15)) {
+        (_, false) => &[8, 6],
+        (true, _) => &[0x86, 0xdd],
+        (false, _) => &[8, 0],
+    });
+    let icmp = r.chance(5);
+    let packet = if ipv6 { packet_v6(r, icmp) } else { packet_v4(r, icmp) };
+    for (byte, packet) in bytes[at..].iter_mut().zip(packet) {
+        *byte = packet.unwrap_or(*byte);
     }
-    bytes[at..at + 20].copy_from_slice(&packet);
-    bytes[at + 32] = 0x50;
+    if !r.chance(13) {
+        let any = usize::try_from(r.below(112)).unwrap();
+        bytes[any] ^= 1 << r.below(8);
+    }
     bytes
 }
 
+/// Bytes of a packet that must not be anything.
+fn packet_v4(r: &mut Inputs, icmp: bool) -> Vec<Option<u8>> {
+    let mut packet = vec![None; 60];
+    let mut header = [0_u8; 20];
+    header[0] = if r.chance(14) { 0x45 } else { r.bits::<8>().to_u8() };
+    header[3] = u8::try_from(15 + r.below(80)).unwrap();
+    header[6] = if r.chance(14) { 0x40 } else { r.bits::<8>().to_u8() };
+    header[8] = 64;
+    header[9] = if icmp { 1 } else { [6, 17, 58, 47, 6, 17][usize::try_from(r.below(6)).unwrap()] };
+    for byte in &mut header[12..] {
+        *byte = r.bits::<8>().to_u8();
+    }
+    let sum: u32 = header.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let checksum = !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap();
+    header[10..12].copy_from_slice(&checksum.to_be_bytes());
+    for (byte, header) in packet.iter_mut().zip(header) {
+        *byte = Some(header);
+    }
+    if icmp {
+        packet[20] = Some([3, 11, 12, 8][usize::try_from(r.below(4)).unwrap()]);
+        packet[28] = Some(0x45);
+        packet[34..36].copy_from_slice(&[Some(0x20), Some(0)]);
+        packet[37] = Some([6, 17, 1, 6][usize::try_from(r.below(4)).unwrap()]);
+        packet.copy_within(16..20, 40);
+    } else {
+        packet[32] = Some(0x50);
+    }
+    packet
+}
+
+/// See [`packet_v4`].
+fn packet_v6(r: &mut Inputs, icmp: bool) -> Vec<Option<u8>> {
+    let mut packet = vec![None; 96];
+    packet[0] = Some(0x60 | r.bits::<4>().to_u8());
+    packet[4..6].copy_from_slice(&[Some(0), Some(u8::try_from(r.below(90)).unwrap())]);
+    packet[6] = Some(if icmp { 58 } else { [6, 17, 44, 1, 6, 17][usize::try_from(r.below(6)).unwrap()] });
+    for byte in &mut packet[24..40] {
+        *byte = Some(r.bits::<8>().to_u8());
+    }
+    if icmp {
+        packet[40] = Some(u8::try_from(r.below(6)).unwrap());
+        packet[48] = Some(0x60);
+        packet[54] = Some([6, 17, 44, 6][usize::try_from(r.below(4)).unwrap()]);
+        packet.copy_within(24..40, 56);
+    } else {
+        packet[52] = Some(0x50);
+    }
+    packet
+}
+
 fn parse<const D: usize>(name: &str) -> Recording {
-    let mut frame = [0; 64];
+    let mut frame = [0; 128];
     let mut beat = 0;
     let mut beats = 1;
     let mut length = 0;
@@ -299,9 +398,9 @@ fn parse<const D: usize>(name: &str) -> Recording {
             if fire {
                 if beat == 0 {
                     frame = header(r);
-                    length = if r.chance(1) { 9_590 + r.below(20) } else { 1 + r.below(130) };
-                    // The stage does not count the beats of a long frame: four stand for many.
-                    beats = usize::try_from(length).unwrap().div_ceil(D / 8).min(4);
+                    length = if r.chance(1) { 9_590 + r.below(20) } else { 1 + r.below(180) };
+                    // The stage does not count the beats of a long frame: six stand for many.
+                    beats = usize::try_from(length).unwrap().div_ceil(D / 8).min(6);
                 }
                 let start = beat * D / 8;
                 let lanes: Vec<u8> = (0..D / 8).map(|lane| frame.get(start + lane).copied().unwrap_or(0xee)).collect();
@@ -321,16 +420,29 @@ fn parsed(r: &mut Inputs) -> Parsed {
         length: r.bits(),
         tagged: r.chance(8),
         tci: r.bits(),
+        ipv6: r.chance(8),
+        steered: r.chance(3),
         dscp_ecn: r.bits(),
         total_length: r.below(1600).into(),
-        source: r.bits(),
-        destination: (r.below(4) << 24).into(),
-        ports: (r.below(4) << 24 | r.below(1 << 16)).into(),
-        protocol: if r.chance(8) { 6_u64.into() } else { 17_u64.into() },
         syn: r.chance(4),
         fin: r.chance(2),
         rst: r.chance(2),
         step: if r.chance(15) { 0_u64.into() } else { r.bits() },
+    }
+}
+
+fn tuple(r: &mut Inputs) -> Tuple {
+    Tuple {
+        source0: r.bits(),
+        source1: r.bits(),
+        source2: r.bits(),
+        source3: r.bits(),
+        destination0: (r.below(3) << 24).into(),
+        destination1: if r.chance(15) { 0_u64.into() } else { 1_u64.into() },
+        destination2: if r.chance(15) { 0_u64.into() } else { 1_u64.into() },
+        destination3: if r.chance(15) { 0_u64.into() } else { 1_u64.into() },
+        ports: (r.below(4) << 24 | r.below(1 << 16)).into(),
+        protocol: if r.chance(8) { 6_u64.into() } else { 17_u64.into() },
     }
 }
 
@@ -349,9 +461,9 @@ fn classify() -> Recording {
             b.write_enable.next = r.chance(14);
             b.write_address.next = (2 << 28 | r.below(8) << 3 | word).into();
             let port = r.below(4) << 8;
-            let flags = 1 | r.below(2) << 1 | r.below(2) << 3;
+            let flags = 1 | r.below(2) << 1 | r.below(2) << 2 | r.below(2) << 3;
             b.write_data.next = match word {
-                0 => (r.below(4) << 24).into(),
+                0 => (r.below(3) << 24).into(),
                 1..4 => 0_u64.into(),
                 4 => (flags << 24 | if r.chance(8) { 6 } else { 17 } << 16 | if flags & 8 == 0 { port } else { 0 })
                     .into(),
@@ -359,6 +471,7 @@ fn classify() -> Recording {
             };
             b.s_valid.next = r.chance(12);
             b.s_frame.next = parsed(r);
+            b.s_tuple.next = tuple(r);
         },
     )
 }
@@ -392,6 +505,7 @@ fn flow_hash() -> Recording {
             // Half the rate at most: in the core, credits keep the queues from running over.
             b.s_valid.next = r.chance(7);
             b.s_frame.next = classified(r);
+            b.s_tuple.next = tuple(r);
             b.m_ready.next = b.m_valid.val() && r.chance(12);
         },
     )
@@ -444,6 +558,7 @@ fn rewrite() -> Recording {
                 length: r.bits(),
                 tagged: r.chance(8),
                 tci: r.bits(),
+                ipv6: r.chance(8),
                 dscp_ecn: r.bits(),
                 total_length: r.below(1600).into(),
                 service: r.bits(),
@@ -461,7 +576,7 @@ fn rewrite() -> Recording {
                 w3: r.bits(),
                 w4: r.bits(),
                 w5: ((1200 + r.below(600)) << 16 | r.below(1 << 16)).into(),
-                w6: (if r.chance(14) { 1 } else { r.below(4) } << 16).into(),
+                w6: (if r.chance(14) { 1 + r.below(2) } else { r.below(4) } << 16).into(),
                 w7: r.bits(),
             };
         },
@@ -489,6 +604,7 @@ fn transmit<const D: usize, const K: usize>(name: &str) -> Recording {
                 hash_high: r.bits(),
                 tagged: r.chance(8),
                 keyed: r.chance(8),
+                outer_v6: r.chance(8),
                 prefix: r.wide(),
             };
             b.beat_data.next = r.wide();

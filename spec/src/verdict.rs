@@ -59,11 +59,11 @@ verdicts! {
     PassOtherMac = 3, "pass_other_mac", Parse;
     /// An IPv4 header with options.
     PassIpv4Options = 4, "pass_ipv4_options", Parse;
-    /// A protocol that is none of TCP, UDP, ICMP.
+    /// A protocol that is none of TCP, UDP and the family's ICMP; IPv6 extension headers but a fragment's too.
     PassProtocol = 5, "pass_protocol", Parse;
     /// A fragment, first or later.
     PassFragment = 6, "pass_fragment", Parse;
-    /// ICMP that is not an error to be steered.
+    /// ICMP or ICMPv6 that is not an error to be steered.
     PassIcmp = 7, "pass_icmp", Parse;
     /// No service has this address, protocol and port.
     PassNoService = 8, "pass_no_service", Classify;

@@ -2,5 +2,7 @@
 
 pub mod ethernet;
 pub mod gre;
+pub mod icmp;
 pub mod ipv4;
+pub mod ipv6;
 pub mod transport;

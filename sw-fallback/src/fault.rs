@@ -42,6 +42,9 @@ impl Fault {
         }
         let tagged = frame[ethernet::ETHERTYPE..ethernet::TCI] == ethernet::TPID.to_be_bytes();
         let ip_offset = ethernet::HEADER_LEN + if tagged { ethernet::TAG_LEN } else { 0 };
+        if frame[ip_offset - 2..ip_offset] != ethernet::ETHERTYPE_IPV4.to_be_bytes() {
+            return parsed;
+        }
         let mut frame = frame.to_vec();
         let header = &mut frame[ip_offset..ip_offset + ipv4::HEADER_LEN];
         let fragment = &mut header[ipv4::FRAGMENT..ipv4::FRAGMENT + 2];
@@ -84,9 +87,10 @@ impl Fault {
         }
     }
 
-    /// DF is not set in the outer header.
+    /// DF is not set in the outer header, if that is IPv4.
     pub(crate) fn after_rewrite(self, parsed: &Parsed, out: &mut [u8]) {
-        if self.0 == Some(Stage::Rewrite) {
+        let outer = &out[parsed.ip_offset - 2..parsed.ip_offset];
+        if self.0 == Some(Stage::Rewrite) && outer == ethernet::ETHERTYPE_IPV4.to_be_bytes() {
             // The outer Ethernet header has the inner one's tag, hence its length.
             let header = &mut out[parsed.ip_offset..parsed.ip_offset + ipv4::HEADER_LEN];
             header[ipv4::FRAGMENT..ipv4::FRAGMENT + 2].fill(0);

@@ -18,7 +18,7 @@ use crate::stage::classify::classify;
 use crate::stage::flow_hash::flow_hash;
 use crate::stage::parse::parse;
 use crate::stage::rewrite::rewrite;
-use crate::stage::select::select;
+use crate::stage::select::{select, steer};
 use crate::tick::TickClock;
 
 /// The name of this engine on the command line.
@@ -169,7 +169,11 @@ impl Pipeline {
         let hash = self.fault.after_flow_hash(hash, &image.datapath, service, &parsed);
         trace.hash = hash.h;
 
-        let selection = select(image, &mut self.flows, &mut self.turns, service, parsed.flags, hash);
+        let selection = if parsed.steered {
+            steer(image, &self.flows, &self.turns, service, hash)
+        } else {
+            select(image, &mut self.flows, &mut self.turns, service, parsed.flags, hash)
+        };
         #[cfg(feature = "fault")]
         let selection = self.fault.after_select(selection);
         trace.flow = selection.flow;

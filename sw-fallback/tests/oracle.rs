@@ -1,26 +1,27 @@
 //! Goal: the pipeline agrees with other people's code (`etherparse`), and no bytes whatever make it panic.
 //!
-//! Method: *Forwarded frames*: random valid packets go to a service; what leaves is sliced by `etherparse` (Ethernet,
-//! 802.1Q, IPv4, its checksum), GRE is read by hand, and the rest must be the packet that came in. *Parse*: for random,
-//! mutated and truncated frames `expected` says what parse should return. There, `etherparse` reads every header and
-//! field and decides what is truncated or malformed; only the order of the checks and the policy (what passes, what
-//! drops) are ours. All of the verdict and of [`Parsed`] is compared, with one exception: where an IHL reaches
-//! beyond the frame, `etherparse` says no more than that, and either of the two verdicts for it will do. The UDP
-//! length field and transport checksums are not compared, because the pipeline does not look at them.
+//! Method: *Forwarded frames*: random valid packets of both families go to a service; what leaves is sliced by
+//! `etherparse` (Ethernet, 802.1Q, IPv4, its checksum, IPv6), GRE is read by hand, and the rest must be the packet
+//! that came in. *Parse*: for random, mutated and truncated frames `expected` says what parse should return. There,
+//! `etherparse` reads every header and field and decides what is truncated or malformed; only the order of the checks
+//! and the policy (what passes, what drops) are ours. All of the verdict and of [`Parsed`] is compared, with one
+//! exception: where an IHL reaches beyond the frame, `etherparse` says no more than that, and either of the two
+//! verdicts for it will do. The UDP length field and transport checksums are not compared, because the pipeline does
+//! not look at them.
 
 // Helpers of tests panic as tests do.
 #![allow(clippy::unwrap_used)]
 
 use etherparse::checksum::Sum16BitWords;
-use etherparse::err::{ipv4, tcp};
+use etherparse::err::{ipv4, ipv6, tcp};
 use etherparse::{
-    EtherType, Ethernet2HeaderSlice, IpNumber, Ipv4HeaderSlice, LinkExtSlice, NetSlice, PacketBuilder,
-    SingleVlanHeaderSlice, SlicedPacket, TcpHeaderSlice, UdpHeaderSlice, VlanId,
+    EtherType, Ethernet2HeaderSlice, Icmpv4Slice, Icmpv6Slice, IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice,
+    LinkExtSlice, NetSlice, PacketBuilder, SingleVlanHeaderSlice, SlicedPacket, TcpHeaderSlice, UdpHeaderSlice, VlanId,
 };
 use maglane_spec::{Geometry, Verdict};
 use maglane_sw::Pipeline;
 use maglane_sw::engine::Engine;
-use maglane_sw::stage::parse::{Parsed, TcpFlags, parse};
+use maglane_sw::stage::parse::{Parsed, TcpFlags, Tuple, parse};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -28,13 +29,24 @@ use proptest::sample::Index;
 #[path = "../src/fixture.rs"]
 mod fixture;
 
-use fixture::{CLIENT_MAC, OWN_MAC, VIP, VIP_ALL_TCP, VIP_ALL_UDP, datapath, image, tcp, udp};
+use fixture::{
+    CLIENT_MAC, OWN_MAC, TUNNEL_SOURCE_V6, VIP, VIP_ALL_TCP, VIP_ALL_UDP, VIP_V6, datapath, icmp_error, image, reply,
+    tcp, tcp_v6, udp, udp_v6,
+};
+
+/// Where a packet goes, and so its family.
+#[derive(Clone, Copy, Debug)]
+enum Destination {
+    V4([u8; 4]),
+    V6([u8; 16]),
+}
 
 /// A packet to a service, before anything is done to it.
 #[derive(Clone, Debug)]
 struct Packet {
-    source: [u8; 4],
-    destination: [u8; 4],
+    /// IPv4 takes the first four bytes.
+    source: [u8; 16],
+    destination: Destination,
     ports: [u16; 2],
     is_tcp: bool,
     tag: Option<u16>,
@@ -48,10 +60,26 @@ impl Packet {
     fn frame(&self) -> Vec<u8> {
         let mut frame = Vec::new();
         let vlan = self.tag.map(|tag| VlanId::try_new(tag & 0xfff).unwrap());
-        let mut ip = etherparse::Ipv4Header::new(0, self.ttl, IpNumber::UDP, self.source, self.destination).unwrap();
-        ip.dscp = (self.dscp_ecn >> 2).try_into().unwrap();
-        ip.ecn = (self.dscp_ecn & 3).try_into().unwrap();
-        let ip = etherparse::IpHeaders::Ipv4(ip, etherparse::Ipv4Extensions::default());
+        let ip = match self.destination {
+            Destination::V4(destination) => {
+                let source = *self.source.first_chunk().unwrap();
+                let mut ip = etherparse::Ipv4Header::new(0, self.ttl, IpNumber::UDP, source, destination).unwrap();
+                ip.dscp = (self.dscp_ecn >> 2).try_into().unwrap();
+                ip.ecn = (self.dscp_ecn & 3).try_into().unwrap();
+                etherparse::IpHeaders::Ipv4(ip, etherparse::Ipv4Extensions::default())
+            }
+            Destination::V6(destination) => {
+                let ip = etherparse::Ipv6Header {
+                    traffic_class: self.dscp_ecn,
+                    flow_label: 0xf_1234.try_into().unwrap(),
+                    hop_limit: self.ttl,
+                    source: self.source,
+                    destination,
+                    ..etherparse::Ipv6Header::default()
+                };
+                etherparse::IpHeaders::Ipv6(ip, etherparse::Ipv6Extensions::default())
+            }
+        };
         let ethernet = PacketBuilder::ethernet2(CLIENT_MAC, OWN_MAC);
         let builder = match vlan {
             Some(vlan) => ethernet.single_vlan(vlan).ip(ip),
@@ -74,11 +102,16 @@ impl Packet {
 
 prop_compose! {
     fn packets()(
-        source: [u8; 4], source_port: u16, destination in 0..4, other_port: u16, tag: Option<u16>, dscp_ecn: u8,
-        ttl: u8, payload in proptest::collection::vec(any::<u8>(), 0..1_400), padding_len in 0_usize..50,
+        source: [u8; 16], source_port: u16, destination in 0..6, other_port: u16, tag: Option<u16>, dscp_ecn: u8,
+        ttl: u8, payload in proptest::collection::vec(any::<u8>(), 0..1_380), padding_len in 0_usize..50,
     ) -> Packet {
         let (destination, port, is_tcp) = [
-            (VIP, 80, true), (VIP, 53, false), (VIP_ALL_TCP, other_port, true), (VIP_ALL_UDP, other_port, false),
+            (Destination::V4(VIP), 80, true),
+            (Destination::V4(VIP), 53, false),
+            (Destination::V4(VIP_ALL_TCP), other_port, true),
+            (Destination::V4(VIP_ALL_UDP), other_port, false),
+            (Destination::V6(VIP_V6), 8091, true),
+            (Destination::V6(VIP_V6), 8092, false),
         ][usize::try_from(destination).unwrap()];
         Packet { source, destination, ports: [source_port, port], is_tcp, tag, dscp_ecn, ttl, payload, padding_len }
     }
@@ -106,10 +139,51 @@ fn expected(frame: &[u8]) -> Result<Parsed, Vec<Verdict>> {
     if ethernet.destination() != OWN_MAC {
         return one(Verdict::PassOtherMac);
     }
-    if ether_type != EtherType::IPV4 {
-        return one(Verdict::PassNotIp);
-    }
     let packet = &frame[ip_offset..];
+    let ip = match ether_type {
+        EtherType::IPV4 => expected_ipv4(packet)?,
+        EtherType::IPV6 => expected_ipv6(packet)?,
+        _ => return one(Verdict::PassNotIp),
+    };
+    let Ip { ipv6, total_length, dscp_ecn, source, destination, protocol, payload } = ip;
+    let (source_port, destination_port, flags) = match protocol {
+        IpNumber::TCP => match TcpHeaderSlice::from_slice(payload) {
+            Ok(tcp) => {
+                let flags = TcpFlags { syn: tcp.syn(), fin: tcp.fin(), rst: tcp.rst() };
+                (tcp.source_port(), tcp.destination_port(), flags)
+            }
+            Err(tcp::HeaderSliceError::Len(error)) if error.required_len == 20 => {
+                return one(Verdict::DropL4Truncated);
+            }
+            Err(_) => return one(Verdict::DropTcpOffset),
+        },
+        IpNumber::UDP => match UdpHeaderSlice::from_slice(payload) {
+            Ok(udp) => (udp.source_port(), udp.destination_port(), TcpFlags::default()),
+            Err(_) => return one(Verdict::DropL4Truncated),
+        },
+        _ => {
+            let Some(tuple) = expected_quote(&ip) else { return one(Verdict::PassIcmp) };
+            let flags = TcpFlags::default();
+            return Ok(Parsed { tag, ip_offset, ipv6, total_length, dscp_ecn, tuple, flags, steered: true });
+        }
+    };
+    let tuple = Tuple { source, destination, source_port, destination_port, protocol: protocol.0 };
+    Ok(Parsed { tag, ip_offset, ipv6, total_length, dscp_ecn, tuple, flags, steered: false })
+}
+
+/// What `etherparse` reads of a packet, as far as it is well.
+struct Ip<'a> {
+    ipv6: bool,
+    total_length: u16,
+    dscp_ecn: u8,
+    source: [u8; 16],
+    destination: [u8; 16],
+    protocol: IpNumber,
+    payload: &'a [u8],
+}
+
+fn expected_ipv4(packet: &[u8]) -> Result<Ip<'_>, Vec<Verdict>> {
+    let one = |verdict| Err(vec![verdict]);
     let ip = match Ipv4HeaderSlice::from_slice(packet) {
         Ok(ip) => ip,
         Err(ipv4::HeaderSliceError::Len(error)) if error.required_len == 20 => return one(Verdict::DropIpTruncated),
@@ -142,34 +216,74 @@ fn expected(frame: &[u8]) -> Result<Parsed, Vec<Verdict>> {
     if ip.is_fragmenting_payload() {
         return one(Verdict::PassFragment);
     }
-    let (source_port, destination_port, flags) = match ip.protocol() {
-        IpNumber::ICMP => return one(Verdict::PassIcmp),
-        IpNumber::TCP => match TcpHeaderSlice::from_slice(payload) {
-            Ok(tcp) => {
-                let flags = TcpFlags { syn: tcp.syn(), fin: tcp.fin(), rst: tcp.rst() };
-                (tcp.source_port(), tcp.destination_port(), flags)
-            }
-            Err(tcp::HeaderSliceError::Len(error)) if error.required_len == 20 => {
-                return one(Verdict::DropL4Truncated);
-            }
-            Err(_) => return one(Verdict::DropTcpOffset),
-        },
-        _ => match UdpHeaderSlice::from_slice(payload) {
-            Ok(udp) => (udp.source_port(), udp.destination_port(), TcpFlags::default()),
-            Err(_) => return one(Verdict::DropL4Truncated),
-        },
-    };
-    Ok(Parsed {
-        tag,
-        ip_offset,
+    Ok(Ip {
+        ipv6: false,
         total_length: ip.total_len(),
         dscp_ecn: ip.dcp().value() << 2 | ip.ecn().value(),
+        source: fixture::ipv4_in_16(ip.source()),
+        destination: fixture::ipv4_in_16(ip.destination()),
+        protocol: ip.protocol(),
+        payload,
+    })
+}
+
+fn expected_ipv6(packet: &[u8]) -> Result<Ip<'_>, Vec<Verdict>> {
+    let one = |verdict| Err(vec![verdict]);
+    let ip = match Ipv6HeaderSlice::from_slice(packet) {
+        Ok(ip) => ip,
+        Err(ipv6::HeaderSliceError::Len(_)) => return one(Verdict::DropIpTruncated),
+        Err(ipv6::HeaderSliceError::Content(_)) => return one(Verdict::DropIpVersion),
+    };
+    let Some(payload) = packet.get(40..40 + usize::from(ip.payload_length())) else {
+        return one(Verdict::DropIpLength);
+    };
+    match ip.next_header() {
+        IpNumber::IPV6_FRAGMENTATION_HEADER => return one(Verdict::PassFragment),
+        IpNumber::TCP | IpNumber::UDP | IpNumber::IPV6_ICMP => {}
+        _ => return one(Verdict::PassProtocol),
+    }
+    Ok(Ip {
+        ipv6: true,
+        total_length: 40 + ip.payload_length(),
+        dscp_ecn: ip.traffic_class(),
         source: ip.source(),
         destination: ip.destination(),
-        source_port,
-        destination_port,
-        protocol: ip.protocol().0,
-        flags,
+        protocol: ip.next_header(),
+        payload,
+    })
+}
+
+/// The tuple that a steered error quotes, turned round. The kind of error is what `etherparse` makes of its type.
+fn expected_quote(ip: &Ip<'_>) -> Option<Tuple> {
+    let (quote, source, destination, protocol, ports) = if ip.ipv6 {
+        let message = Icmpv6Slice::from_slice(ip.payload).ok()?;
+        if !(1..=4).contains(&message.type_u8()) {
+            return None;
+        }
+        let quote = message.payload();
+        let inner = Ipv6HeaderSlice::from_slice(quote).ok()?;
+        (quote, inner.source(), inner.destination(), inner.next_header(), quote.get(40..44))
+    } else {
+        let message = Icmpv4Slice::from_slice(ip.payload).ok()?;
+        if ![3, 11, 12].contains(&message.type_u8()) {
+            return None;
+        }
+        let quote = message.payload();
+        let inner = Ipv4HeaderSlice::from_slice(quote).ok()?;
+        if !inner.options().is_empty() || inner.fragments_offset().value() != 0 {
+            return None;
+        }
+        let (source, destination) = (fixture::ipv4_in_16(inner.source()), fixture::ipv4_in_16(inner.destination()));
+        (quote, source, destination, inner.protocol(), quote.get(20..24))
+    };
+    let ports: [u8; 4] = ports?.try_into().unwrap();
+    let known = protocol == IpNumber::TCP || protocol == IpNumber::UDP;
+    (known && source == ip.destination && !quote.is_empty()).then(|| Tuple {
+        source: destination,
+        destination: source,
+        source_port: u16::from_be_bytes([ports[2], ports[3]]),
+        destination_port: u16::from_be_bytes([ports[0], ports[1]]),
+        protocol: protocol.0,
     })
 }
 
@@ -223,24 +337,40 @@ proptest! {
             _ => None,
         };
         prop_assert_eq!((tag, sliced.link_exts.len()), (packet.tag, usize::from(packet.tag.is_some())));
-        let Some(NetSlice::Ipv4(ip)) = &sliced.net else { panic!("not IPv4") };
-        let header = ip.header();
-        prop_assert_eq!(header.header_checksum(), header.to_header().calc_header_checksum());
-        prop_assert_eq!((header.protocol(), header.ttl(), header.identification()), (IpNumber::GRE, 64, 0));
-        prop_assert!(header.dont_fragment() && !header.is_fragmenting_payload() && header.options().is_empty());
-        prop_assert_eq!(header.dcp().value() << 2 | header.ecn().value(), packet.dscp_ecn);
-        prop_assert_eq!(&header.destination()[..], &backend.address[..4]);
-        let spread = 2_u64.pow(u32::from(entropy_bits));
-        let tunnel_source = u64::from(u32::from_be_bytes([10, 0, 0, 1]));
-        let source = tunnel_source / spread * spread + trace.hash % spread;
-        prop_assert_eq!(u64::from(u32::from(header.source_addr())), source);
-
-        // Service 2 alone has a GRE key.
-        let gre: &[u8] = if trace.service == 2 { &[0x20, 0, 8, 0, 0, 0, 0, 7] } else { &[0, 0, 8, 0] };
         let ip_offset = if packet.tag.is_some() { 18 } else { 14 };
+        let outer_payload = match &sliced.net {
+            Some(NetSlice::Ipv4(ip)) => {
+                let header = ip.header();
+                prop_assert_eq!(header.header_checksum(), header.to_header().calc_header_checksum());
+                prop_assert_eq!((header.protocol(), header.ttl(), header.identification()), (IpNumber::GRE, 64, 0));
+                prop_assert!(header.dont_fragment() && !header.is_fragmenting_payload() && header.options().is_empty());
+                prop_assert_eq!(header.dcp().value() << 2 | header.ecn().value(), packet.dscp_ecn);
+                prop_assert_eq!(&header.destination()[..], &backend.address[..4]);
+                let spread = 2_u64.pow(u32::from(entropy_bits));
+                let tunnel_source = u64::from(u32::from_be_bytes([10, 0, 0, 1]));
+                let source = tunnel_source / spread * spread + trace.hash % spread;
+                prop_assert_eq!(u64::from(u32::from(header.source_addr())), source);
+                prop_assert_eq!(out.len(), ip_offset + usize::from(header.total_len()));
+                ip.payload().payload
+            }
+            Some(NetSlice::Ipv6(ip)) => {
+                let header = ip.header();
+                prop_assert_eq!((header.next_header(), header.hop_limit()), (IpNumber::GRE, 64));
+                prop_assert_eq!(header.traffic_class(), packet.dscp_ecn);
+                prop_assert_eq!(u64::from(header.flow_label().value()), trace.hash % 0x10_0000);
+                prop_assert_eq!((header.source(), header.destination()), (TUNNEL_SOURCE_V6, backend.address));
+                prop_assert_eq!(out.len(), ip_offset + 40 + usize::from(header.payload_length()));
+                ip.payload().payload
+            }
+            net => panic!("{net:?}"),
+        };
+
+        // Services 2 and 15 have a GRE key.
+        let [p0, p1] = if matches!(packet.destination, Destination::V4(_)) { [8, 0] } else { [0x86, 0xdd] };
+        let keyed = [2, 15].contains(&trace.service);
+        let gre: &[u8] = if keyed { &[0x20, 0, p0, p1, 0, 0, 0, 7] } else { &[0, 0, p0, p1] };
         let inner = &frame[ip_offset..frame.len() - packet.padding_len];
-        prop_assert_eq!(ip.payload().payload, [gre, inner].concat());
-        prop_assert_eq!(out.len(), ip_offset + usize::from(header.total_len()));
+        prop_assert_eq!(outer_payload, [gre, inner].concat());
     }
 
     #[test]
@@ -252,7 +382,7 @@ proptest! {
 
     #[test]
     fn parse_of_mutated_frames_is_etherparses(
-        packet in packets(), flips in proptest::collection::vec((0_usize..74, 0_u8..8), 0..4),
+        packet in packets(), flips in proptest::collection::vec((0_usize..94, 0_u8..8), 0..4),
         right_checksum: bool, cut in proptest::option::of(any::<Index>()),
     ) {
         let mut frame = packet.frame();
@@ -282,6 +412,7 @@ proptest! {
     ) {
         let mut frame = packet.frame();
         let ip = if packet.tag.is_some() { 18 } else { 14 };
+        prop_assume!(frame[ip] == 0x45);
         frame[ip] = version_ihl;
         if let Some(total_length) = total_length {
             frame[ip + 2..ip + 4].copy_from_slice(&total_length.to_be_bytes());
@@ -297,6 +428,36 @@ proptest! {
         set_checksum(&mut frame, ip);
         check_parse(&frame);
         check_process(&mut loaded(), &frame);
+    }
+
+    #[test]
+    fn parse_of_forged_errors_is_etherparses(
+        packet in packets(), kind in prop_oneof![4 => 1_u8..13, 1 => any::<u8>()], code: u8, quoted_len in 0_usize..70,
+        flips in proptest::collection::vec((0_usize..120, 0_u8..8), 0..3), padding_len in 0_usize..9, tag: Option<u16>,
+        length in proptest::option::weighted(0.3, 0_u8..100),
+    ) {
+        let mut frame = Packet { tag: None, ..packet }.frame();
+        frame.truncate(frame.len().max(14 + 70));
+        frame.resize(200, 0);
+        let mut error = icmp_error(kind, code, &reply(&frame), quoted_len);
+        let ipv6 = error[14] >> 4 == 6;
+        if let Some(length) = length {
+            error[if ipv6 { 19 } else { 17 }] = length;
+        }
+        for (byte, bit) in flips {
+            if let Some(byte) = error.get_mut(byte) {
+                *byte ^= 1 << bit;
+            }
+        }
+        if !ipv6 {
+            set_checksum(&mut error, 14);
+        }
+        if let Some(tag) = tag {
+            error = fixture::tagged(&error, tag);
+        }
+        error.resize(error.len() + padding_len, 0xee);
+        check_parse(&error);
+        check_process(&mut loaded(), &error);
     }
 
     #[test]
@@ -323,7 +484,10 @@ proptest! {
 #[test]
 fn truncation_at_every_length_is_etherparses() {
     let mut pipeline = loaded();
-    for frame in [tcp(VIP, 80, 30), udp(VIP, 53, 30), fixture::tagged(&tcp(VIP, 80, 30), 9)] {
+    let errors =
+        [icmp_error(3, 4, &reply(&udp(VIP, 53, 30)), 30), icmp_error(2, 0, &reply(&tcp_v6(VIP_V6, 8091, 30)), 60)];
+    let frames = [tcp(VIP, 80, 30), udp(VIP, 53, 30), fixture::tagged(&tcp(VIP, 80, 30), 9), udp_v6(VIP_V6, 8092, 9)];
+    for frame in frames.into_iter().chain(errors) {
         for len in 0..=frame.len() {
             check_parse(&frame[..len]);
             check_process(&mut pipeline, &frame[..len]);
@@ -334,15 +498,24 @@ fn truncation_at_every_length_is_etherparses() {
 #[test]
 fn every_bit_flip_in_the_headers_is_etherparses() {
     let mut pipeline = loaded();
-    for (frame, ip) in [(tcp(VIP, 80, 30), 14), (udp(VIP, 53, 30), 14), (fixture::tagged(&udp(VIP, 53, 30), 9), 18)] {
-        for bit in 0..60 * 8 {
+    for (frame, ip) in [
+        (tcp(VIP, 80, 30), 14),
+        (udp(VIP, 53, 30), 14),
+        (fixture::tagged(&udp(VIP, 53, 30), 9), 18),
+        (icmp_error(3, 4, &reply(&udp(VIP, 53, 30)), 30), 14),
+        (tcp_v6(VIP_V6, 8091, 30), 14),
+        (icmp_error(2, 0, &reply(&tcp_v6(VIP_V6, 8091, 30)), 60), 14),
+    ] {
+        for bit in 0..frame.len().min(14 + 92) * 8 {
             let mut flipped = frame.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             check_parse(&flipped);
             check_process(&mut pipeline, &flipped);
-            set_checksum(&mut flipped, ip);
-            check_parse(&flipped);
-            check_process(&mut pipeline, &flipped);
+            if frame[ip] == 0x45 {
+                set_checksum(&mut flipped, ip);
+                check_parse(&flipped);
+                check_process(&mut pipeline, &flipped);
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use maglane_sw::engine::Frame;
 
 use crate::bench::{self, Random, Transport};
 use crate::flows;
+use crate::generator;
 
 /// A frame of 60 bytes to a service of `examples/web.toml`, or to nobody.
 fn minimum_frame(to_service: bool) -> Vec<u8> {
@@ -81,6 +82,30 @@ fn clocks_of(profile: Profile, image: &TableImage, frames: &[Vec<u8>]) -> f64 {
         engine.clocks().unwrap()
     };
     f64::from(u32::try_from(run(700) - run(200)).unwrap()) / 500.0
+}
+
+#[test]
+fn cycles_of_both_families_inside_and_outside() {
+    for (profile, bus) in [(Profile::Lab, 32), (Profile::Lab64, 64)] {
+        for (inner_v6, outer_v6) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut image = generator::image();
+            let wanted = if outer_v6 { BackendRow::ENCAPSULATION_GRE_IPV6 } else { BackendRow::ENCAPSULATION_GRE_IPV4 };
+            let id = image.backends.iter().position(|row| row.encapsulation == wanted).unwrap();
+            image.lookup.fill(u16::try_from(id).unwrap().into());
+            let frame = generator::shortest(inner_v6);
+            // The IP packet of 40 or 60 bytes, GRE, the outer header, Ethernet.
+            let leaves: u32 = if inner_v6 { 60 } else { 40 } + 4 + if outer_v6 { 40 } else { 20 } + 14;
+            let beats = leaves.max(u32::try_from(frame.len()).unwrap()).div_ceil(bus).max(2);
+            let measured = clocks_of(profile, &image, &[frame]);
+            println!(
+                "{}: IPv{} in IPv{}: {measured} clocks a frame",
+                profile.name(),
+                4 + 2 * u8::from(inner_v6),
+                4 + 2 * u8::from(outer_v6)
+            );
+            assert!((measured - f64::from(beats)).abs() < 0.01, "{measured}, not {beats}");
+        }
+    }
 }
 
 #[test]

@@ -8,5 +8,6 @@ mod corpus;
 mod cycles;
 mod faults;
 mod flows;
+mod generator;
 mod hostile;
 mod katran;

@@ -1,14 +1,14 @@
 //! Classify: finds the service that a frame is addressed to.
 //!
 //! Four probes at once, each in a copy of a sub-table of its own: exact port and all ports, in both sub-tables.
-//! Latency: nine clocks. One frame a clock.
+//! Latency: ten clocks. One frame a clock.
 
 use maglane_spec::row::ServiceRow;
 use maglane_spec::{Verdict, window};
 use rust_hdl::prelude::*;
 
 use crate::control::Settings;
-use crate::frame::{Classified, Parsed};
+use crate::frame::{Classified, Parsed, Tuple};
 use crate::ram::{Row, RowRam};
 use crate::verdict;
 
@@ -19,24 +19,20 @@ const _: () = {
     assert!(ServiceRow::LOOKUP_BASE_OFFSET == 20 && ServiceRow::SELECTION_OFFSET == 23);
     assert!(ServiceRow::GRE_KEY_OFFSET == 24 && ServiceRow::TABLE_SIZE_OFFSET == 28 && ServiceRow::ID_OFFSET == 30);
     assert!(ServiceRow::FLAG_ENABLED == 2 && ServiceRow::FLAG_GRE_KEY == 16 && ServiceRow::AFFINITY_SHIFT == 5);
-    assert!(ServiceRow::KEY_WORD_PORT == 8 && ServiceRow::KEY_WORD_PROTOCOL == 9);
+    assert!(ServiceRow::KEY_WORD_PORT == 8 && ServiceRow::KEY_WORD_PROTOCOL == 9 && ServiceRow::KEY_IPV6 == 256);
 };
 
-/// Products and sums of the service hash of one sub-table.
+/// Sums of the service hash of one sub-table on their way.
 #[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
-pub struct Products {
+pub struct Sums {
     address0: Bits<32>,
     address1: Bits<32>,
-    port: Bits<32>,
+    address2: Bits<32>,
+    address3: Bits<32>,
+    /// What makes the sum that of all ports.
     protocol: Bits<32>,
-}
-
-/// Sums of the service hash of one sub-table.
-#[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
-pub struct Hashes {
-    all_ports: Bits<32>,
-    port: Bits<32>,
-    exact: Bits<32>,
+    /// What makes it that of the exact port.
+    transport: Bits<32>,
 }
 
 /// Which probe found its key.
@@ -67,10 +63,14 @@ pub struct Classify<const A: usize> {
     pub s_valid: Signal<In, Bit>,
     /// The frame that enters.
     pub s_frame: Signal<In, Parsed>,
+    /// Its tuple.
+    pub s_tuple: Signal<In, Tuple>,
     /// A frame leaves the stage.
     pub m_valid: Signal<Out, Bit>,
     /// The frame that leaves.
     pub m_frame: Signal<Out, Classified>,
+    /// Its tuple.
+    pub m_tuple: Signal<Out, Tuple>,
 
     /// Sub-table 0 for exact ports.
     pub exact0: RowRam<A>,
@@ -83,22 +83,24 @@ pub struct Classify<const A: usize> {
     write_hit: Signal<Local, Bit>,
     write_table: Signal<Local, Bit>,
     table_bit: Constant<Bits<5>>,
-    destination: Signal<Local, Bits<32>>,
-    ports: Signal<Local, Bits<32>>,
-    seeds: [Signal<Local, Bits<32>>; 4],
+    half: [Signal<Local, Bits<32>>; 5],
+    seeds: [Signal<Local, Bits<32>>; 10],
     total: [Signal<Local, Bits<32>>; 4],
     address: [Signal<Local, Bits<16>>; 4],
     rows: [Signal<Local, Row>; 4],
     same: [Signal<Local, Bit>; 4],
-    frame_reg: [DFF<Parsed>; 9],
-    valid_reg: DFF<Bits<9>>,
-    word: [Signal<Local, Bits<16>>; 3],
-    protocol_word: Signal<Local, Bits<16>>,
-    swapped: [Signal<Local, Bits<16>>; 3],
-    products0_reg: [DFF<Products>; 2],
-    products1_reg: [DFF<Products>; 2],
-    hashes0_reg: [DFF<Hashes>; 3],
-    hashes1_reg: [DFF<Hashes>; 3],
+    frame_reg: [DFF<Parsed>; 10],
+    tuple_reg: [DFF<Tuple>; 10],
+    tuple: Signal<Local, Tuple>,
+    valid_reg: DFF<Bits<10>>,
+    word: [Signal<Local, Bits<16>>; 10],
+    swapped: [Signal<Local, Bits<16>>; 10],
+    product0_reg: [DFF<Bits<32>>; 10],
+    product1_reg: [DFF<Bits<32>>; 10],
+    product0_late_reg: [DFF<Bits<32>>; 10],
+    product1_late_reg: [DFF<Bits<32>>; 10],
+    sums0_reg: [DFF<Sums>; 4],
+    sums1_reg: [DFF<Sums>; 4],
     shift: Constant<Bits<5>>,
     row_exact0_reg: [DFF<Row>; 2],
     row_exact1_reg: [DFF<Row>; 2],
@@ -118,6 +120,8 @@ pub struct Classify<const A: usize> {
     row_word5: Signal<Local, Bits<32>>,
     row_word7: Signal<Local, Bits<32>>,
     verdict: Signal<Local, Bits<5>>,
+    family_flag: Signal<Local, Bits<8>>,
+    flag_ipv6: Constant<Bits<8>>,
     key_mask: Constant<Bits<32>>,
     flags_exact: Constant<Bits<8>>,
     flags_all: Constant<Bits<8>>,
@@ -139,8 +143,10 @@ impl<const A: usize> Default for Classify<A> {
             write_enable: Default::default(),
             s_valid: Default::default(),
             s_frame: Default::default(),
+            s_tuple: Default::default(),
             m_valid: Default::default(),
             m_frame: Default::default(),
+            m_tuple: Default::default(),
             exact0: Default::default(),
             exact1: Default::default(),
             all0: Default::default(),
@@ -148,22 +154,24 @@ impl<const A: usize> Default for Classify<A> {
             write_hit: Default::default(),
             write_table: Default::default(),
             table_bit: Constant::new(((A + 3) as u64).into()),
-            destination: Default::default(),
-            ports: Default::default(),
+            half: std::array::from_fn(|_| Default::default()),
             seeds: std::array::from_fn(|_| Default::default()),
             total: std::array::from_fn(|_| Default::default()),
             address: std::array::from_fn(|_| Default::default()),
             rows: std::array::from_fn(|_| Default::default()),
             same: std::array::from_fn(|_| Default::default()),
             frame_reg: std::array::from_fn(|_| Default::default()),
+            tuple_reg: std::array::from_fn(|_| Default::default()),
+            tuple: Default::default(),
             valid_reg: Default::default(),
             word: std::array::from_fn(|_| Default::default()),
-            protocol_word: Default::default(),
             swapped: std::array::from_fn(|_| Default::default()),
-            products0_reg: std::array::from_fn(|_| Default::default()),
-            products1_reg: std::array::from_fn(|_| Default::default()),
-            hashes0_reg: std::array::from_fn(|_| Default::default()),
-            hashes1_reg: std::array::from_fn(|_| Default::default()),
+            product0_reg: std::array::from_fn(|_| Default::default()),
+            product1_reg: std::array::from_fn(|_| Default::default()),
+            product0_late_reg: std::array::from_fn(|_| Default::default()),
+            product1_late_reg: std::array::from_fn(|_| Default::default()),
+            sums0_reg: std::array::from_fn(|_| Default::default()),
+            sums1_reg: std::array::from_fn(|_| Default::default()),
             shift: Constant::new(((16 - A) as u64).into()),
             row_exact0_reg: std::array::from_fn(|_| Default::default()),
             row_exact1_reg: std::array::from_fn(|_| Default::default()),
@@ -183,6 +191,8 @@ impl<const A: usize> Default for Classify<A> {
             row_word5: Default::default(),
             row_word7: Default::default(),
             verdict: Default::default(),
+            family_flag: Default::default(),
+            flag_ipv6: Constant::new(u64::from(ServiceRow::FLAG_IPV6).into()),
             key_mask: Constant::new(key_mask.into()),
             flags_exact: Constant::new(u64::from(ServiceRow::FLAG_VALID).into()),
             flags_all: Constant::new(u64::from(ServiceRow::FLAG_VALID | ServiceRow::FLAG_ALL_PORTS).into()),
@@ -217,20 +227,23 @@ impl<const A: usize> Logic for Classify<A> {
     fn update(&mut self) {
         dff_setup!(self, clock, valid_reg, hits_reg, row_reg, found_reg);
         clock!(self, clock, exact0, exact1, all0, all1);
-        for i in 0..9 {
+        for i in 0..10 {
             self.frame_reg[i].clock.next = self.clock.val();
+            self.tuple_reg[i].clock.next = self.clock.val();
+            self.product0_reg[i].clock.next = self.clock.val();
+            self.product1_reg[i].clock.next = self.clock.val();
+            self.product0_late_reg[i].clock.next = self.clock.val();
+            self.product1_late_reg[i].clock.next = self.clock.val();
         }
         for i in 0..2 {
-            self.products0_reg[i].clock.next = self.clock.val();
-            self.products1_reg[i].clock.next = self.clock.val();
             self.row_exact0_reg[i].clock.next = self.clock.val();
             self.row_exact1_reg[i].clock.next = self.clock.val();
             self.row_all0_reg[i].clock.next = self.clock.val();
             self.row_all1_reg[i].clock.next = self.clock.val();
         }
-        for i in 0..3 {
-            self.hashes0_reg[i].clock.next = self.clock.val();
-            self.hashes1_reg[i].clock.next = self.clock.val();
+        for i in 0..4 {
+            self.sums0_reg[i].clock.next = self.clock.val();
+            self.sums1_reg[i].clock.next = self.clock.val();
         }
 
         // Table port: word 8 r + w of the region is word w of row r; sub-table 1 follows sub-table 0.
@@ -254,56 +267,97 @@ impl<const A: usize> Logic for Classify<A> {
         self.exact1.we.next = self.write_hit.val() & self.write_table.val();
         self.all1.we.next = self.write_hit.val() & self.write_table.val();
 
-        // Products of the key words; numbers, so lanes are swapped.
-        self.destination.next = self.s_frame.val().destination;
-        self.ports.next = self.s_frame.val().ports;
-        self.word[0].next = self.destination.val().get_bits::<16>(0);
-        self.word[1].next = self.destination.val().get_bits::<16>(16);
-        self.word[2].next = self.ports.val().get_bits::<16>(16);
-        for i in 0..3 {
+        // Products of the key words; numbers, so lanes are swapped. The destination port is the upper half of its word.
+        self.half[0].next = self.s_tuple.val().destination0;
+        self.half[1].next = self.s_tuple.val().destination1;
+        self.half[2].next = self.s_tuple.val().destination2;
+        self.half[3].next = self.s_tuple.val().destination3;
+        self.half[4].next = self.s_tuple.val().ports;
+        self.word[0].next = self.half[0].val().get_bits::<16>(0);
+        self.word[1].next = self.half[0].val().get_bits::<16>(16);
+        self.word[2].next = self.half[1].val().get_bits::<16>(0);
+        self.word[3].next = self.half[1].val().get_bits::<16>(16);
+        self.word[4].next = self.half[2].val().get_bits::<16>(0);
+        self.word[5].next = self.half[2].val().get_bits::<16>(16);
+        self.word[6].next = self.half[3].val().get_bits::<16>(0);
+        self.word[7].next = self.half[3].val().get_bits::<16>(16);
+        self.word[8].next = self.half[4].val().get_bits::<16>(16);
+        self.word[9].next = 0.into();
+        for i in 0..10 {
             self.swapped[i].next = (self.word[i].val() << 8) | (self.word[i].val() >> 8);
         }
-        self.protocol_word.next = bit_cast::<16, 8>(self.s_frame.val().protocol);
-        self.seeds[0].next = self.settings.val().seed0_address;
-        self.seeds[1].next = self.settings.val().seed0_transport;
-        self.seeds[2].next = self.settings.val().seed1_address;
-        self.seeds[3].next = self.settings.val().seed1_transport;
-        self.products0_reg[0].d.next.address0 = self.swapped[0].val() * self.seeds[0].val().get_bits::<16>(0);
-        self.products0_reg[0].d.next.address1 = self.swapped[1].val() * self.seeds[0].val().get_bits::<16>(16);
-        self.products0_reg[0].d.next.port = self.swapped[2].val() * self.seeds[1].val().get_bits::<16>(0);
-        self.products0_reg[0].d.next.protocol = self.protocol_word.val() * self.seeds[1].val().get_bits::<16>(16);
-        self.products1_reg[0].d.next.address0 = self.swapped[0].val() * self.seeds[2].val().get_bits::<16>(0);
-        self.products1_reg[0].d.next.address1 = self.swapped[1].val() * self.seeds[2].val().get_bits::<16>(16);
-        self.products1_reg[0].d.next.port = self.swapped[2].val() * self.seeds[3].val().get_bits::<16>(0);
-        self.products1_reg[0].d.next.protocol = self.protocol_word.val() * self.seeds[3].val().get_bits::<16>(16);
-        self.products0_reg[1].d.next = self.products0_reg[0].q.val();
-        self.products1_reg[1].d.next = self.products1_reg[0].q.val();
-
-        // Sums modulo 2^32.
-        self.hashes0_reg[0].d.next.all_ports =
-            self.products0_reg[1].q.val().address0 + self.products0_reg[1].q.val().address1;
-        self.hashes0_reg[0].d.next.port = self.products0_reg[1].q.val().port;
-        self.hashes0_reg[0].d.next.exact = self.products0_reg[1].q.val().protocol;
-        self.hashes1_reg[0].d.next.all_ports =
-            self.products1_reg[1].q.val().address0 + self.products1_reg[1].q.val().address1;
-        self.hashes1_reg[0].d.next.port = self.products1_reg[1].q.val().port;
-        self.hashes1_reg[0].d.next.exact = self.products1_reg[1].q.val().protocol;
-        for i in 1..3 {
-            self.hashes0_reg[i].d.next = self.hashes0_reg[i - 1].q.val();
-            self.hashes1_reg[i].d.next = self.hashes1_reg[i - 1].q.val();
+        self.swapped[9].next = bit_cast::<16, 8>(self.s_tuple.val().protocol);
+        if self.s_frame.val().ipv6 {
+            self.swapped[9].next = bit_cast::<16, 8>(self.s_tuple.val().protocol) | 256;
         }
-        self.hashes0_reg[1].d.next.all_ports =
-            self.hashes0_reg[0].q.val().all_ports + self.hashes0_reg[0].q.val().exact;
-        self.hashes1_reg[1].d.next.all_ports =
-            self.hashes1_reg[0].q.val().all_ports + self.hashes1_reg[0].q.val().exact;
-        self.hashes0_reg[2].d.next.exact = self.hashes0_reg[1].q.val().all_ports + self.hashes0_reg[1].q.val().port;
-        self.hashes1_reg[2].d.next.exact = self.hashes1_reg[1].q.val().all_ports + self.hashes1_reg[1].q.val().port;
+        self.seeds[0].next = self.settings.val().seed0_address0;
+        self.seeds[1].next = self.settings.val().seed0_address1;
+        self.seeds[2].next = self.settings.val().seed0_address2;
+        self.seeds[3].next = self.settings.val().seed0_address3;
+        self.seeds[4].next = self.settings.val().seed0_transport;
+        self.seeds[5].next = self.settings.val().seed1_address0;
+        self.seeds[6].next = self.settings.val().seed1_address1;
+        self.seeds[7].next = self.settings.val().seed1_address2;
+        self.seeds[8].next = self.settings.val().seed1_address3;
+        self.seeds[9].next = self.settings.val().seed1_transport;
+        self.product0_reg[0].d.next = self.swapped[0].val() * self.seeds[0].val().get_bits::<16>(0);
+        self.product0_reg[1].d.next = self.swapped[1].val() * self.seeds[0].val().get_bits::<16>(16);
+        self.product0_reg[2].d.next = self.swapped[2].val() * self.seeds[1].val().get_bits::<16>(0);
+        self.product0_reg[3].d.next = self.swapped[3].val() * self.seeds[1].val().get_bits::<16>(16);
+        self.product0_reg[4].d.next = self.swapped[4].val() * self.seeds[2].val().get_bits::<16>(0);
+        self.product0_reg[5].d.next = self.swapped[5].val() * self.seeds[2].val().get_bits::<16>(16);
+        self.product0_reg[6].d.next = self.swapped[6].val() * self.seeds[3].val().get_bits::<16>(0);
+        self.product0_reg[7].d.next = self.swapped[7].val() * self.seeds[3].val().get_bits::<16>(16);
+        self.product0_reg[8].d.next = self.swapped[8].val() * self.seeds[4].val().get_bits::<16>(0);
+        self.product0_reg[9].d.next = self.swapped[9].val() * self.seeds[4].val().get_bits::<16>(16);
+        self.product1_reg[0].d.next = self.swapped[0].val() * self.seeds[5].val().get_bits::<16>(0);
+        self.product1_reg[1].d.next = self.swapped[1].val() * self.seeds[5].val().get_bits::<16>(16);
+        self.product1_reg[2].d.next = self.swapped[2].val() * self.seeds[6].val().get_bits::<16>(0);
+        self.product1_reg[3].d.next = self.swapped[3].val() * self.seeds[6].val().get_bits::<16>(16);
+        self.product1_reg[4].d.next = self.swapped[4].val() * self.seeds[7].val().get_bits::<16>(0);
+        self.product1_reg[5].d.next = self.swapped[5].val() * self.seeds[7].val().get_bits::<16>(16);
+        self.product1_reg[6].d.next = self.swapped[6].val() * self.seeds[8].val().get_bits::<16>(0);
+        self.product1_reg[7].d.next = self.swapped[7].val() * self.seeds[8].val().get_bits::<16>(16);
+        self.product1_reg[8].d.next = self.swapped[8].val() * self.seeds[9].val().get_bits::<16>(0);
+        self.product1_reg[9].d.next = self.swapped[9].val() * self.seeds[9].val().get_bits::<16>(16);
+        for i in 0..10 {
+            self.product0_late_reg[i].d.next = self.product0_reg[i].q.val();
+            self.product1_late_reg[i].d.next = self.product1_reg[i].q.val();
+        }
+
+        // Sums modulo 2^32, one addition a clock.
+        for i in 1..4 {
+            self.sums0_reg[i].d.next = self.sums0_reg[i - 1].q.val();
+            self.sums1_reg[i].d.next = self.sums1_reg[i - 1].q.val();
+        }
+        self.sums0_reg[0].d.next.address0 = self.product0_late_reg[0].q.val() + self.product0_late_reg[1].q.val();
+        self.sums0_reg[0].d.next.address1 = self.product0_late_reg[2].q.val() + self.product0_late_reg[3].q.val();
+        self.sums0_reg[0].d.next.address2 = self.product0_late_reg[4].q.val() + self.product0_late_reg[5].q.val();
+        self.sums0_reg[0].d.next.address3 = self.product0_late_reg[6].q.val() + self.product0_late_reg[7].q.val();
+        self.sums0_reg[0].d.next.protocol = self.product0_late_reg[9].q.val();
+        self.sums0_reg[0].d.next.transport = self.product0_late_reg[8].q.val() + self.product0_late_reg[9].q.val();
+        self.sums0_reg[1].d.next.address0 = self.sums0_reg[0].q.val().address0 + self.sums0_reg[0].q.val().address1;
+        self.sums0_reg[1].d.next.address2 = self.sums0_reg[0].q.val().address2 + self.sums0_reg[0].q.val().address3;
+        self.sums0_reg[2].d.next.address0 = self.sums0_reg[1].q.val().address0 + self.sums0_reg[1].q.val().address2;
+        self.sums0_reg[3].d.next.protocol = self.sums0_reg[2].q.val().address0 + self.sums0_reg[2].q.val().protocol;
+        self.sums0_reg[3].d.next.transport = self.sums0_reg[2].q.val().address0 + self.sums0_reg[2].q.val().transport;
+        self.sums1_reg[0].d.next.address0 = self.product1_late_reg[0].q.val() + self.product1_late_reg[1].q.val();
+        self.sums1_reg[0].d.next.address1 = self.product1_late_reg[2].q.val() + self.product1_late_reg[3].q.val();
+        self.sums1_reg[0].d.next.address2 = self.product1_late_reg[4].q.val() + self.product1_late_reg[5].q.val();
+        self.sums1_reg[0].d.next.address3 = self.product1_late_reg[6].q.val() + self.product1_late_reg[7].q.val();
+        self.sums1_reg[0].d.next.protocol = self.product1_late_reg[9].q.val();
+        self.sums1_reg[0].d.next.transport = self.product1_late_reg[8].q.val() + self.product1_late_reg[9].q.val();
+        self.sums1_reg[1].d.next.address0 = self.sums1_reg[0].q.val().address0 + self.sums1_reg[0].q.val().address1;
+        self.sums1_reg[1].d.next.address2 = self.sums1_reg[0].q.val().address2 + self.sums1_reg[0].q.val().address3;
+        self.sums1_reg[2].d.next.address0 = self.sums1_reg[1].q.val().address0 + self.sums1_reg[1].q.val().address2;
+        self.sums1_reg[3].d.next.protocol = self.sums1_reg[2].q.val().address0 + self.sums1_reg[2].q.val().protocol;
+        self.sums1_reg[3].d.next.transport = self.sums1_reg[2].q.val().address0 + self.sums1_reg[2].q.val().transport;
 
         // Probes: the sum folded into 16 bits, of which the high ones are the row.
-        self.total[0].next = self.hashes0_reg[2].q.val().exact;
-        self.total[1].next = self.hashes1_reg[2].q.val().exact;
-        self.total[2].next = self.hashes0_reg[2].q.val().all_ports;
-        self.total[3].next = self.hashes1_reg[2].q.val().all_ports;
+        self.total[0].next = self.sums0_reg[3].q.val().transport;
+        self.total[1].next = self.sums1_reg[3].q.val().transport;
+        self.total[2].next = self.sums0_reg[3].q.val().protocol;
+        self.total[3].next = self.sums1_reg[3].q.val().protocol;
         for i in 0..4 {
             self.address[i].next = self.total[i].val().get_bits::<16>(0) ^ self.total[i].val().get_bits::<16>(16);
         }
@@ -325,20 +379,35 @@ impl<const A: usize> Logic for Classify<A> {
         self.rows[1].next = self.row_exact1_reg[0].q.val();
         self.rows[2].next = self.row_all0_reg[0].q.val();
         self.rows[3].next = self.row_all1_reg[0].q.val();
-        self.key_ports.next = self.frame_reg[6].q.val().ports;
+        self.tuple.next = self.tuple_reg[7].q.val();
+        self.key_ports.next = self.tuple_reg[7].q.val().ports;
+        self.family_flag.next = 0.into();
+        if self.frame_reg[7].q.val().ipv6 {
+            self.family_flag.next = self.flag_ipv6.val();
+        }
         self.key_exact.next = bit_cast::<32, 16>(self.key_ports.val().get_bits::<16>(16))
-            | (bit_cast::<32, 8>(self.frame_reg[6].q.val().protocol) << 16)
-            | (bit_cast::<32, 8>(self.flags_exact.val()) << 24);
-        self.key_all.next = (bit_cast::<32, 8>(self.frame_reg[6].q.val().protocol) << 16)
-            | (bit_cast::<32, 8>(self.flags_all.val()) << 24);
-        self.same[0].next = (self.rows[0].val().w0 == self.frame_reg[6].q.val().destination)
-            & ((self.rows[0].val().w1 == 0) & (self.rows[0].val().w2 == 0) & (self.rows[0].val().w3 == 0));
-        self.same[1].next = (self.rows[1].val().w0 == self.frame_reg[6].q.val().destination)
-            & ((self.rows[1].val().w1 == 0) & (self.rows[1].val().w2 == 0) & (self.rows[1].val().w3 == 0));
-        self.same[2].next = (self.rows[2].val().w0 == self.frame_reg[6].q.val().destination)
-            & ((self.rows[2].val().w1 == 0) & (self.rows[2].val().w2 == 0) & (self.rows[2].val().w3 == 0));
-        self.same[3].next = (self.rows[3].val().w0 == self.frame_reg[6].q.val().destination)
-            & ((self.rows[3].val().w1 == 0) & (self.rows[3].val().w2 == 0) & (self.rows[3].val().w3 == 0));
+            | (bit_cast::<32, 8>(self.tuple.val().protocol) << 16)
+            | (bit_cast::<32, 8>(self.flags_exact.val()) << 24)
+            | (bit_cast::<32, 8>(self.family_flag.val()) << 24);
+        self.key_all.next = (bit_cast::<32, 8>(self.tuple.val().protocol) << 16)
+            | (bit_cast::<32, 8>(self.flags_all.val()) << 24)
+            | (bit_cast::<32, 8>(self.family_flag.val()) << 24);
+        self.same[0].next = ((self.rows[0].val().w0 == self.tuple.val().destination0)
+            & (self.rows[0].val().w1 == self.tuple.val().destination1))
+            & ((self.rows[0].val().w2 == self.tuple.val().destination2)
+                & (self.rows[0].val().w3 == self.tuple.val().destination3));
+        self.same[1].next = ((self.rows[1].val().w0 == self.tuple.val().destination0)
+            & (self.rows[1].val().w1 == self.tuple.val().destination1))
+            & ((self.rows[1].val().w2 == self.tuple.val().destination2)
+                & (self.rows[1].val().w3 == self.tuple.val().destination3));
+        self.same[2].next = ((self.rows[2].val().w0 == self.tuple.val().destination0)
+            & (self.rows[2].val().w1 == self.tuple.val().destination1))
+            & ((self.rows[2].val().w2 == self.tuple.val().destination2)
+                & (self.rows[2].val().w3 == self.tuple.val().destination3));
+        self.same[3].next = ((self.rows[3].val().w0 == self.tuple.val().destination0)
+            & (self.rows[3].val().w1 == self.tuple.val().destination1))
+            & ((self.rows[3].val().w2 == self.tuple.val().destination2)
+                & (self.rows[3].val().w3 == self.tuple.val().destination3));
         self.hits_reg.d.next.exact0 =
             self.same[0].val() & ((self.rows[0].val().w4 & self.key_mask.val()) == self.key_exact.val());
         self.hits_reg.d.next.exact1 =
@@ -363,17 +432,19 @@ impl<const A: usize> Logic for Classify<A> {
         self.row_reg.d.next = self.row.val();
         self.found_reg.d.next = self.found.val();
 
-        for i in 1..9 {
+        for i in 1..10 {
             self.frame_reg[i].d.next = self.frame_reg[i - 1].q.val();
+            self.tuple_reg[i].d.next = self.tuple_reg[i - 1].q.val();
         }
         self.frame_reg[0].d.next = self.s_frame.val();
+        self.tuple_reg[0].d.next = self.s_tuple.val();
         self.row_word4.next = self.row_reg.q.val().w4;
         self.row_word5.next = self.row_reg.q.val().w5;
         self.row_word7.next = self.row_reg.q.val().w7;
         self.flags.next = self.row_word4.val().get_bits::<8>(24);
-        self.verdict.next = self.frame_reg[8].q.val().verdict;
+        self.verdict.next = self.frame_reg[9].q.val().verdict;
         self.frame.next.matched = false;
-        if self.frame_reg[8].q.val().verdict == 0 {
+        if self.frame_reg[9].q.val().verdict == 0 {
             self.frame.next.matched = self.found_reg.q.val();
             if !self.found_reg.q.val() {
                 self.verdict.next = self.pass_no_service.val();
@@ -381,7 +452,7 @@ impl<const A: usize> Logic for Classify<A> {
                 self.verdict.next = self.drop_service_disabled.val();
             }
         }
-        self.frame.next.parsed = self.frame_reg[8].q.val();
+        self.frame.next.parsed = self.frame_reg[9].q.val();
         self.frame.next.verdict = self.verdict.val();
         self.frame.next.gre_keyed = self.flags.val().get_bit(4);
         self.frame.next.affinity = self.flags.val().get_bits::<2>(5);
@@ -391,8 +462,9 @@ impl<const A: usize> Logic for Classify<A> {
         self.frame.next.table_size = self.row_word7.val().get_bits::<16>(0);
         self.frame.next.service = self.row_word7.val().get_bits::<16>(16);
         self.m_frame.next = self.frame.val();
-        self.valid_reg.d.next = (self.valid_reg.q.val() << 1) | bit_cast::<9, 1>(self.s_valid.val().into());
-        self.m_valid.next = self.valid_reg.q.val().get_bit(8);
+        self.m_tuple.next = self.tuple_reg[9].q.val();
+        self.valid_reg.d.next = (self.valid_reg.q.val() << 1) | bit_cast::<10, 1>(self.s_valid.val().into());
+        self.m_valid.next = self.valid_reg.q.val().get_bit(9);
         if self.reset.val() {
             self.valid_reg.d.next = 0.into();
         }

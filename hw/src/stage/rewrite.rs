@@ -4,7 +4,7 @@
 
 use maglane_spec::Verdict;
 use maglane_spec::row::BackendRow;
-use maglane_spec::wire::{ethernet, gre, ipv4};
+use maglane_spec::wire::{ethernet, gre, ipv4, ipv6};
 use rust_hdl::prelude::*;
 
 use crate::control::Settings;
@@ -12,8 +12,8 @@ use crate::frame::Selected;
 use crate::ram::Row;
 use crate::verdict;
 
-/// Most bits in front of the inner packet: Ethernet 14, tag 4, IPv4 20, GRE with key 8 bytes.
-pub const PREFIX_BITS: usize = 368;
+/// Most bits in front of the inner packet: Ethernet 14, tag 4, IPv6 40, GRE with key 8 bytes.
+pub const PREFIX_BITS: usize = 528;
 
 /// What transmit does with a frame.
 #[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
@@ -38,16 +38,49 @@ pub struct Egress {
     pub tagged: Bit,
     /// GRE carries a key.
     pub keyed: Bit,
+    /// The outer header is IPv6.
+    pub outer_v6: Bit,
     /// Everything in front of the inner packet, zeros behind it.
-    pub prefix: Bits<368>,
+    pub prefix: Bits<528>,
 }
 
-/// Outer IPv4 and GRE headers.
+/// An address in four words; IPv4 is in the first.
+#[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
+pub struct Address {
+    w0: Bits<32>,
+    w1: Bits<32>,
+    w2: Bits<32>,
+    w3: Bits<32>,
+}
+
+/// Ethernet header without a tag.
+#[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
+pub struct Plain {
+    destination_low: Bits<32>,
+    destination_high: Bits<16>,
+    source_low: Bits<32>,
+    source_high: Bits<16>,
+    ethertype: Bits<16>,
+}
+
+/// Ethernet header with a tag.
+#[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
+pub struct Tagged {
+    destination_low: Bits<32>,
+    destination_high: Bits<16>,
+    source_low: Bits<32>,
+    source_high: Bits<16>,
+    tpid: Bits<16>,
+    tci: Bits<16>,
+    ethertype: Bits<16>,
+}
+
+/// Outer IPv4 header.
 ///
 /// # Source
-/// RFC 791, section 3.1; RFC 2784, section 2; RFC 2890, section 2.
+/// RFC 791, section 3.1.
 #[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
-pub struct Outer {
+pub struct OuterV4 {
     version_ihl: Bits<8>,
     dscp_ecn: Bits<8>,
     total_length: Bits<16>,
@@ -58,34 +91,68 @@ pub struct Outer {
     checksum: Bits<16>,
     source: Bits<32>,
     destination: Bits<32>,
-    gre_flags: Bits<16>,
-    gre_protocol: Bits<16>,
-    gre_key: Bits<32>,
 }
 
-/// Prefix of an untagged frame, padded to the length of a tagged one.
+/// Outer IPv6 header.
+///
+/// # Source
+/// RFC 8200, section 3.
 #[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
-pub struct PlainPrefix {
-    destination_low: Bits<32>,
-    destination_high: Bits<16>,
-    source_low: Bits<32>,
-    source_high: Bits<16>,
-    ethertype: Bits<16>,
-    outer: Outer,
+pub struct OuterV6 {
+    version_class: Bits<8>,
+    class_label: Bits<8>,
+    label: Bits<16>,
+    payload_length: Bits<16>,
+    next_header: Bits<8>,
+    hop_limit: Bits<8>,
+    source: Address,
+    destination: Address,
+}
+
+/// GRE header.
+///
+/// # Source
+/// RFC 2784, section 2; RFC 2890, section 2.
+#[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
+pub struct Gre {
+    flags: Bits<16>,
+    protocol: Bits<16>,
+    key: Bits<32>,
+}
+
+/// Prefix of an untagged frame over IPv4.
+#[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
+pub struct PlainV4 {
+    ethernet: Plain,
+    outer: OuterV4,
+    gre: Gre,
+    padding: Bits<192>,
+}
+
+/// Prefix of a tagged frame over IPv4.
+#[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
+pub struct TaggedV4 {
+    ethernet: Tagged,
+    outer: OuterV4,
+    gre: Gre,
+    padding: Bits<160>,
+}
+
+/// Prefix of an untagged frame over IPv6.
+#[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
+pub struct PlainV6 {
+    ethernet: Plain,
+    outer: OuterV6,
+    gre: Gre,
     padding: Bits<32>,
 }
 
-/// Prefix of a tagged frame.
+/// Prefix of a tagged frame over IPv6.
 #[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
-pub struct TaggedPrefix {
-    destination_low: Bits<32>,
-    destination_high: Bits<16>,
-    source_low: Bits<32>,
-    source_high: Bits<16>,
-    tpid: Bits<16>,
-    tci: Bits<16>,
-    ethertype: Bits<16>,
-    outer: Outer,
+pub struct TaggedV6 {
+    ethernet: Tagged,
+    outer: OuterV6,
+    gre: Gre,
 }
 
 /// Partial sums of the outer header's checksum.
@@ -121,7 +188,9 @@ pub struct Rewrite {
     valid_reg: DFF<Bits<6>>,
     next_hop_low_reg: [DFF<Bits<32>>; 6],
     next_hop_high_reg: [DFF<Bits<16>>; 6],
-    destination_reg: [DFF<Bits<32>>; 6],
+    destination_reg: [DFF<Address>; 6],
+    outer_v6_reg: DFF<Bits<6>>,
+    to_v6: Signal<Local, Bit>,
     source_reg: [DFF<Bits<32>>; 6],
     total_reg: [DFF<Bits<16>>; 6],
     mtu_reg: DFF<Bits<16>>,
@@ -133,6 +202,7 @@ pub struct Rewrite {
     keep_mask: Signal<Local, Bits<16>>,
     total_lanes: Signal<Local, Bits<16>>,
     source_word: Signal<Local, Bits<32>>,
+    destination_word: Signal<Local, Bits<32>>,
     first_word: Signal<Local, Bits<16>>,
     ttl_word: Signal<Local, Bits<16>>,
     sums_reg: [DFF<HeaderSums>; 3],
@@ -142,21 +212,40 @@ pub struct Rewrite {
     folded: Signal<Local, Bits<16>>,
     checksum_reg: DFF<Bits<16>>,
     frame: Signal<Local, Selected>,
-    outer: Signal<Local, Outer>,
-    plain_prefix: Signal<Local, PlainPrefix>,
-    tagged_prefix: Signal<Local, TaggedPrefix>,
+    payload_reg: DFF<Bits<16>>,
+    over_v6: Signal<Local, Bit>,
+    outer_ethertype: Signal<Local, Bits<16>>,
+    ethernet_plain: Signal<Local, Plain>,
+    ethernet_tagged: Signal<Local, Tagged>,
+    outer_v4: Signal<Local, OuterV4>,
+    outer_v6: Signal<Local, OuterV6>,
+    gre: Signal<Local, Gre>,
+    label: Signal<Local, Bits<32>>,
+    label_lanes: Signal<Local, Bits<16>>,
+    traffic_class: Signal<Local, Bits<8>>,
+    source_v6: Signal<Local, Address>,
+    destination: Signal<Local, Address>,
+    plain_v4: Signal<Local, PlainV4>,
+    tagged_v4: Signal<Local, TaggedV4>,
+    plain_v6: Signal<Local, PlainV6>,
+    tagged_v6: Signal<Local, TaggedV6>,
     egress: Signal<Local, Egress>,
     total_out_lanes: Signal<Local, Bits<16>>,
     prefix_length: Signal<Local, Bits<16>>,
     added_plain: Constant<Bits<16>>,
     added_keyed: Constant<Bits<16>>,
+    added_plain_v6: Constant<Bits<16>>,
+    added_keyed_v6: Constant<Bits<16>>,
     ethernet_length: Constant<Bits<16>>,
     ethernet_tagged_length: Constant<Bits<16>>,
     encapsulation_gre_ipv4: Constant<Bits<8>>,
+    encapsulation_gre_ipv6: Constant<Bits<8>>,
+    version_v6: Constant<Bits<8>>,
     version_ihl: Constant<Bits<8>>,
     dont_fragment: Constant<Bits<16>>,
     protocol_gre: Constant<Bits<8>>,
-    ethertype: Constant<Bits<16>>,
+    ethertype_ipv4: Constant<Bits<16>>,
+    ethertype_ipv6: Constant<Bits<16>>,
     tpid: Constant<Bits<16>>,
     gre_flag_key: Constant<Bits<16>>,
     pass_unsupported: Constant<Bits<5>>,
@@ -181,6 +270,8 @@ impl Default for Rewrite {
             next_hop_low_reg: std::array::from_fn(|_| Default::default()),
             next_hop_high_reg: std::array::from_fn(|_| Default::default()),
             destination_reg: std::array::from_fn(|_| Default::default()),
+            outer_v6_reg: Default::default(),
+            to_v6: Default::default(),
             source_reg: std::array::from_fn(|_| Default::default()),
             total_reg: std::array::from_fn(|_| Default::default()),
             mtu_reg: Default::default(),
@@ -192,6 +283,7 @@ impl Default for Rewrite {
             keep_mask: Default::default(),
             total_lanes: Default::default(),
             source_word: Default::default(),
+            destination_word: Default::default(),
             first_word: Default::default(),
             ttl_word: Default::default(),
             sums_reg: std::array::from_fn(|_| Default::default()),
@@ -201,21 +293,40 @@ impl Default for Rewrite {
             folded: Default::default(),
             checksum_reg: Default::default(),
             frame: Default::default(),
-            outer: Default::default(),
-            plain_prefix: Default::default(),
-            tagged_prefix: Default::default(),
+            payload_reg: Default::default(),
+            over_v6: Default::default(),
+            outer_ethertype: Default::default(),
+            ethernet_plain: Default::default(),
+            ethernet_tagged: Default::default(),
+            outer_v4: Default::default(),
+            outer_v6: Default::default(),
+            gre: Default::default(),
+            label: Default::default(),
+            label_lanes: Default::default(),
+            traffic_class: Default::default(),
+            source_v6: Default::default(),
+            destination: Default::default(),
+            plain_v4: Default::default(),
+            tagged_v4: Default::default(),
+            plain_v6: Default::default(),
+            tagged_v6: Default::default(),
             egress: Default::default(),
             total_out_lanes: Default::default(),
             prefix_length: Default::default(),
             added_plain: Constant::new((ADDED_PLAIN as u64).into()),
             added_keyed: Constant::new(((ADDED_PLAIN + gre::KEY_LEN) as u64).into()),
+            added_plain_v6: Constant::new((ADDED_PLAIN_V6 as u64).into()),
+            added_keyed_v6: Constant::new(((ADDED_PLAIN_V6 + gre::KEY_LEN) as u64).into()),
             ethernet_length: Constant::new((ethernet::HEADER_LEN as u64).into()),
             ethernet_tagged_length: Constant::new(((ethernet::HEADER_LEN + ethernet::TAG_LEN) as u64).into()),
             encapsulation_gre_ipv4: Constant::new(u64::from(BackendRow::ENCAPSULATION_GRE_IPV4).into()),
+            encapsulation_gre_ipv6: Constant::new(u64::from(BackendRow::ENCAPSULATION_GRE_IPV6).into()),
+            version_v6: Constant::new(u64::from(ipv6::VERSION << 4).into()),
             version_ihl: Constant::new(u64::from(ipv4::VERSION_IHL_PLAIN).into()),
             dont_fragment: Constant::new(u64::from(ipv4::FRAGMENT_DF.swap_bytes()).into()),
             protocol_gre: Constant::new(u64::from(ipv4::PROTOCOL_GRE).into()),
-            ethertype: Constant::new(u64::from(ethernet::ETHERTYPE_IPV4.swap_bytes()).into()),
+            ethertype_ipv4: Constant::new(u64::from(ethernet::ETHERTYPE_IPV4.swap_bytes()).into()),
+            ethertype_ipv6: Constant::new(u64::from(ethernet::ETHERTYPE_IPV6.swap_bytes()).into()),
             tpid: Constant::new(u64::from(ethernet::TPID.swap_bytes()).into()),
             gre_flag_key: Constant::new(u64::from(gre::FLAG_KEY.swap_bytes()).into()),
             pass_unsupported: verdict::code(Verdict::PassUnsupported),
@@ -227,12 +338,15 @@ impl Default for Rewrite {
 
 /// Bytes that the outer headers add without a key.
 const ADDED_PLAIN: usize = ipv4::HEADER_LEN + gre::HEADER_LEN;
+/// The same with IPv6 outside.
+const ADDED_PLAIN_V6: usize = ipv6::HEADER_LEN + gre::HEADER_LEN;
 
 // The slices of a row follow its layout; a change there must stop the build here.
 const _: () = {
     assert!(BackendRow::ADDRESS_OFFSET == 0 && BackendRow::NEXT_HOP_MAC_OFFSET == 16);
+    assert!(ipv6::HEADER_LEN == 40 && ipv6::CLASS_SHIFT == 20 && ipv6::LABEL_MASK == 0xf_ffff);
     assert!(BackendRow::MTU_OFFSET == 22 && BackendRow::ENCAPSULATION_OFFSET == 26);
-    assert!(PREFIX_BITS == 8 * (ethernet::HEADER_LEN + ethernet::TAG_LEN + ADDED_PLAIN + gre::KEY_LEN));
+    assert!(PREFIX_BITS == 8 * (ethernet::HEADER_LEN + ethernet::TAG_LEN + ADDED_PLAIN_V6 + gre::KEY_LEN));
 };
 
 impl Rewrite {
@@ -245,7 +359,7 @@ impl Rewrite {
 impl Logic for Rewrite {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, valid_reg, mtu_reg, fold_reg, checksum_reg);
+        dff_setup!(self, clock, valid_reg, mtu_reg, fold_reg, checksum_reg, outer_v6_reg, payload_reg);
         for i in 0..6 {
             self.frame_reg[i].clock.next = self.clock.val();
             self.next_hop_low_reg[i].clock.next = self.clock.val();
@@ -272,17 +386,26 @@ impl Logic for Rewrite {
         self.word[2].next = self.s_row.val().w6;
         self.word[3].next = self.s_frame.val().hash_low;
         self.frame_reg[0].d.next = self.s_frame.val();
+        self.to_v6.next = self.word[2].val().get_bits::<8>(16) == self.encapsulation_gre_ipv6.val();
+        self.outer_v6_reg.d.next = (self.outer_v6_reg.q.val() << 1) | bit_cast::<6, 1>(self.to_v6.val().into());
         if (self.s_frame.val().verdict == 0)
-            & (self.word[2].val().get_bits::<8>(16) != self.encapsulation_gre_ipv4.val())
+            & (!self.to_v6.val() & (self.word[2].val().get_bits::<8>(16) != self.encapsulation_gre_ipv4.val()))
         {
             self.frame_reg[0].d.next.verdict = self.pass_unsupported.val();
         }
         self.next_hop_low_reg[0].d.next = self.word[0].val();
         self.next_hop_high_reg[0].d.next = self.word[1].val().get_bits::<16>(0);
         self.mtu_reg.d.next = self.word[1].val().get_bits::<16>(16);
-        self.destination_reg[0].d.next = self.s_row.val().w0;
+        self.destination_reg[0].d.next.w0 = self.s_row.val().w0;
+        self.destination_reg[0].d.next.w1 = self.s_row.val().w1;
+        self.destination_reg[0].d.next.w2 = self.s_row.val().w2;
+        self.destination_reg[0].d.next.w3 = self.s_row.val().w3;
         self.added.next = self.added_plain.val();
-        if self.s_frame.val().gre_keyed {
+        if self.to_v6.val() & self.s_frame.val().gre_keyed {
+            self.added.next = self.added_keyed_v6.val();
+        } else if self.to_v6.val() {
+            self.added.next = self.added_plain_v6.val();
+        } else if self.s_frame.val().gre_keyed {
             self.added.next = self.added_keyed.val();
         }
         self.total_reg[0].d.next = self.s_frame.val().total_length + self.added.val();
@@ -312,8 +435,9 @@ impl Logic for Rewrite {
             bit_cast::<20, 16>(self.ttl_word.val()) + bit_cast::<20, 16>(self.dont_fragment.val());
         self.sums_reg[0].d.next.c = bit_cast::<20, 16>(self.source_reg[0].q.val().get_bits::<16>(0))
             + bit_cast::<20, 16>(self.source_reg[0].q.val().get_bits::<16>(16));
-        self.sums_reg[0].d.next.d = bit_cast::<20, 16>(self.destination_reg[0].q.val().get_bits::<16>(0))
-            + bit_cast::<20, 16>(self.destination_reg[0].q.val().get_bits::<16>(16));
+        self.destination_word.next = self.destination_reg[0].q.val().w0;
+        self.sums_reg[0].d.next.d = bit_cast::<20, 16>(self.destination_word.val().get_bits::<16>(0))
+            + bit_cast::<20, 16>(self.destination_word.val().get_bits::<16>(16));
         self.sums_reg[1].d.next = self.sums_reg[0].q.val();
         self.sums_reg[1].d.next.a = self.sums_reg[0].q.val().a + self.sums_reg[0].q.val().b;
         self.sums_reg[1].d.next.c = self.sums_reg[0].q.val().c + self.sums_reg[0].q.val().d;
@@ -328,43 +452,88 @@ impl Logic for Rewrite {
         // Headers.
         self.frame.next = self.frame_reg[5].q.val();
         self.total_out_lanes.next = (self.total_reg[5].q.val() << 8) | (self.total_reg[5].q.val() >> 8);
-        self.outer.next.version_ihl = self.version_ihl.val();
-        self.outer.next.dscp_ecn = self.frame.val().dscp_ecn;
-        self.outer.next.total_length = self.total_out_lanes.val();
-        self.outer.next.identification = 0.into();
-        self.outer.next.fragment = self.dont_fragment.val();
-        self.outer.next.ttl = self.settings.val().ttl;
-        self.outer.next.protocol = self.protocol_gre.val();
-        self.outer.next.checksum = self.checksum_reg.q.val();
-        self.outer.next.source = self.source_reg[5].q.val();
-        self.outer.next.destination = self.destination_reg[5].q.val();
-        self.outer.next.gre_flags = 0.into();
-        self.outer.next.gre_protocol = self.ethertype.val();
-        self.outer.next.gre_key = 0.into();
+        self.over_v6.next = self.outer_v6_reg.q.val().get_bit(5);
+        self.destination.next = self.destination_reg[5].q.val();
+        self.outer_v4.next.version_ihl = self.version_ihl.val();
+        self.outer_v4.next.dscp_ecn = self.frame.val().dscp_ecn;
+        self.outer_v4.next.total_length = self.total_out_lanes.val();
+        self.outer_v4.next.identification = 0.into();
+        self.outer_v4.next.fragment = self.dont_fragment.val();
+        self.outer_v4.next.ttl = self.settings.val().ttl;
+        self.outer_v4.next.protocol = self.protocol_gre.val();
+        self.outer_v4.next.checksum = self.checksum_reg.q.val();
+        self.outer_v4.next.source = self.source_reg[5].q.val();
+        self.outer_v4.next.destination = self.destination.val().w0;
+        self.payload_reg.d.next = self.total_reg[4].q.val() - 40;
+        self.traffic_class.next = self.frame.val().dscp_ecn;
+        self.label.next = self.frame.val().hash_low;
+        self.label_lanes.next = self.label.val().get_bits::<16>(0);
+        self.outer_v6.next.version_class = self.version_v6.val() | (self.traffic_class.val() >> 4);
+        self.outer_v6.next.class_label =
+            (self.traffic_class.val() << 4) | bit_cast::<8, 4>(self.label.val().get_bits::<4>(16));
+        self.outer_v6.next.label = (self.label_lanes.val() << 8) | (self.label_lanes.val() >> 8);
+        self.outer_v6.next.payload_length = (self.payload_reg.q.val() << 8) | (self.payload_reg.q.val() >> 8);
+        self.outer_v6.next.next_header = self.protocol_gre.val();
+        self.outer_v6.next.hop_limit = self.settings.val().ttl;
+        self.source_v6.next.w0 = self.settings.val().tunnel_v6_0;
+        self.source_v6.next.w1 = self.settings.val().tunnel_v6_1;
+        self.source_v6.next.w2 = self.settings.val().tunnel_v6_2;
+        self.source_v6.next.w3 = self.settings.val().tunnel_v6_3;
+        self.outer_v6.next.source = self.source_v6.val();
+        self.outer_v6.next.destination = self.destination.val();
+        self.gre.next.flags = 0.into();
+        self.gre.next.protocol = self.ethertype_ipv4.val();
+        self.gre.next.key = 0.into();
         if self.frame.val().gre_keyed {
-            self.outer.next.gre_flags = self.gre_flag_key.val();
-            self.outer.next.gre_key = self.frame.val().gre_key;
+            self.gre.next.flags = self.gre_flag_key.val();
+            self.gre.next.key = self.frame.val().gre_key;
         }
-        self.plain_prefix.next.destination_low = self.next_hop_low_reg[5].q.val();
-        self.plain_prefix.next.destination_high = self.next_hop_high_reg[5].q.val();
-        self.plain_prefix.next.source_low = self.settings.val().mac_low;
-        self.plain_prefix.next.source_high = self.settings.val().mac_high;
-        self.plain_prefix.next.ethertype = self.ethertype.val();
-        self.plain_prefix.next.outer = self.outer.val();
-        self.plain_prefix.next.padding = 0.into();
-        self.tagged_prefix.next.destination_low = self.next_hop_low_reg[5].q.val();
-        self.tagged_prefix.next.destination_high = self.next_hop_high_reg[5].q.val();
-        self.tagged_prefix.next.source_low = self.settings.val().mac_low;
-        self.tagged_prefix.next.source_high = self.settings.val().mac_high;
-        self.tagged_prefix.next.tpid = self.tpid.val();
-        self.tagged_prefix.next.tci = self.frame.val().tci;
-        self.tagged_prefix.next.ethertype = self.ethertype.val();
-        self.tagged_prefix.next.outer = self.outer.val();
+        if self.frame.val().ipv6 {
+            self.gre.next.protocol = self.ethertype_ipv6.val();
+        }
+        self.outer_ethertype.next = self.ethertype_ipv4.val();
+        if self.over_v6.val() {
+            self.outer_ethertype.next = self.ethertype_ipv6.val();
+        }
+        self.ethernet_plain.next.destination_low = self.next_hop_low_reg[5].q.val();
+        self.ethernet_plain.next.destination_high = self.next_hop_high_reg[5].q.val();
+        self.ethernet_plain.next.source_low = self.settings.val().mac_low;
+        self.ethernet_plain.next.source_high = self.settings.val().mac_high;
+        self.ethernet_plain.next.ethertype = self.outer_ethertype.val();
+        self.ethernet_tagged.next.destination_low = self.next_hop_low_reg[5].q.val();
+        self.ethernet_tagged.next.destination_high = self.next_hop_high_reg[5].q.val();
+        self.ethernet_tagged.next.source_low = self.settings.val().mac_low;
+        self.ethernet_tagged.next.source_high = self.settings.val().mac_high;
+        self.ethernet_tagged.next.tpid = self.tpid.val();
+        self.ethernet_tagged.next.tci = self.frame.val().tci;
+        self.ethernet_tagged.next.ethertype = self.outer_ethertype.val();
+        self.plain_v4.next.ethernet = self.ethernet_plain.val();
+        self.plain_v4.next.outer = self.outer_v4.val();
+        self.plain_v4.next.gre = self.gre.val();
+        self.plain_v4.next.padding = 0.into();
+        self.tagged_v4.next.ethernet = self.ethernet_tagged.val();
+        self.tagged_v4.next.outer = self.outer_v4.val();
+        self.tagged_v4.next.gre = self.gre.val();
+        self.tagged_v4.next.padding = 0.into();
+        self.plain_v6.next.ethernet = self.ethernet_plain.val();
+        self.plain_v6.next.outer = self.outer_v6.val();
+        self.plain_v6.next.gre = self.gre.val();
+        self.plain_v6.next.padding = 0.into();
+        self.tagged_v6.next.ethernet = self.ethernet_tagged.val();
+        self.tagged_v6.next.outer = self.outer_v6.val();
+        self.tagged_v6.next.gre = self.gre.val();
         self.prefix_length.next = self.ethernet_length.val();
-        self.egress.next.prefix = self.plain_prefix.val().into();
         if self.frame.val().tagged {
             self.prefix_length.next = self.ethernet_tagged_length.val();
-            self.egress.next.prefix = self.tagged_prefix.val().into();
+        }
+        if self.frame.val().tagged & self.over_v6.val() {
+            self.egress.next.prefix = self.tagged_v6.val().into();
+        } else if self.frame.val().tagged {
+            self.egress.next.prefix = self.tagged_v4.val().into();
+        } else if self.over_v6.val() {
+            self.egress.next.prefix = self.plain_v6.val().into();
+        } else {
+            self.egress.next.prefix = self.plain_v4.val().into();
         }
 
         // What leaves: an encapsulated frame, the frame as it came, or nothing.
@@ -377,6 +546,7 @@ impl Logic for Rewrite {
         self.egress.next.hash_high = self.frame.val().hash_high;
         self.egress.next.tagged = self.frame.val().tagged;
         self.egress.next.keyed = self.frame.val().gre_keyed;
+        self.egress.next.outer_v6 = self.over_v6.val();
         self.egress.next.out_length = self.frame.val().length;
         if self.frame.val().verdict == 0 {
             self.egress.next.out_length = self.prefix_length.val() + self.total_reg[5].q.val();

@@ -94,6 +94,8 @@ pub struct Select<const S: usize, const L: usize, const B: usize, const F: usize
     valid_reg: DFF<Bits<17>>,
     reach_reg: DFF<Bits<15>>,
     sequence_reg: DFF<Bits<15>>,
+    peek_reg: DFF<Bits<15>>,
+    peeks: Signal<Local, Bit>,
     frame_reg: [DFF<Selected>; 17],
     operation_reg: [DFF<Operation>; 8],
     operation: Signal<Local, Operation>,
@@ -170,6 +172,8 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Default for
             valid_reg: Default::default(),
             reach_reg: Default::default(),
             sequence_reg: Default::default(),
+            peek_reg: Default::default(),
+            peeks: Default::default(),
             frame_reg: std::array::from_fn(|_| Default::default()),
             operation_reg: std::array::from_fn(|_| Default::default()),
             operation: Default::default(),
@@ -239,6 +243,7 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
             valid_reg,
             reach_reg,
             sequence_reg,
+            peek_reg,
             row_reg,
             way_reg,
             read_flow_reg
@@ -324,6 +329,7 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
         self.frame_reg[0].d.next.length = self.parsed.val().length;
         self.frame_reg[0].d.next.tagged = self.parsed.val().tagged;
         self.frame_reg[0].d.next.tci = self.parsed.val().tci;
+        self.frame_reg[0].d.next.ipv6 = self.parsed.val().ipv6;
         self.frame_reg[0].d.next.dscp_ecn = self.parsed.val().dscp_ecn;
         self.frame_reg[0].d.next.total_length = self.parsed.val().total_length;
         self.frame_reg[0].d.next.service = self.no_service.val();
@@ -340,10 +346,12 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
         self.reach_reg.d.next = (self.reach_reg.q.val() << 1) | bit_cast::<15, 1>(self.reaches.val().into());
         self.sequence_reg.d.next =
             (self.sequence_reg.q.val() << 1) | bit_cast::<15, 1>((self.reaches.val() & self.in_turn.val()).into());
+        self.peek_reg.d.next = (self.peek_reg.q.val() << 1) | bit_cast::<15, 1>(self.parsed.val().steered.into());
         self.operation.next.service = self.head.val().service;
         self.operation.next.syn = self.parsed.val().syn;
         self.operation.next.fin = self.parsed.val().fin;
         self.operation.next.rst = self.parsed.val().rst;
+        self.operation.next.peek = self.parsed.val().steered;
         self.operation_reg[0].d.next = self.operation.val();
         for i in 1..8 {
             self.operation_reg[i].d.next = self.operation_reg[i - 1].q.val();
@@ -370,20 +378,23 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
         self.flow_table.s_operation.next = self.operation_reg[7].q.val();
         self.flow_table.pick.next = self.lookup.pick.val();
 
-        // Clock 15: the decision; the turn moves on a miss.
+        // Clock 15: the decision; the turn moves on a miss. An error has only looked.
         self.decision.next = self.flow_table.m_decision.val();
         self.decided.next = self.frame_reg[14].q.val();
         self.backend_id.next = self.decision.val().backend;
+        self.peeks.next = self.peek_reg.q.val().get_bit(14);
         if self.reach_reg.q.val().get_bit(14) {
-            self.frame_reg[15].d.next.flow = self.decision.val().outcome;
+            if !self.peeks.val() {
+                self.frame_reg[15].d.next.flow = self.decision.val().outcome;
+            }
             if self.decision.val().outcome == self.outcome_nobody.val() {
                 self.frame_reg[15].d.next.verdict = self.drop_no_backend.val();
             } else {
                 self.frame_reg[15].d.next.backend = bit_cast::<16, B>(self.backend_id.val().get_bits::<B>(0));
             }
         }
-        self.lookup.advance.next =
-            self.sequence_reg.q.val().get_bit(14) & (self.decision.val().outcome != self.outcome_hit.val());
+        self.lookup.advance.next = (self.sequence_reg.q.val().get_bit(14) & !self.peeks.val())
+            & (self.decision.val().outcome != self.outcome_hit.val());
         self.decided_service.next = self.decided.val().service;
         self.lookup.turn_service.next = self.decided_service.val().get_bits::<S>(0);
         // The round that clears the flow table after reset visits every set, so its low bits visit every service.

@@ -57,6 +57,8 @@ impl DatapathRow {
     /// See [`Self::HASH_KEY_OFFSET`].
     pub const SOURCE_ENTROPY_BITS_OFFSET: usize = offset_of!(Self, source_entropy_bits);
     /// See [`Self::HASH_KEY_OFFSET`].
+    pub const TUNNEL_SOURCE_V6_OFFSET: usize = offset_of!(Self, tunnel_source_v6);
+    /// See [`Self::HASH_KEY_OFFSET`].
     pub const SERVICE_SEED_OFFSET: usize = offset_of!(Self, service_seed);
     /// See [`Self::HASH_KEY_OFFSET`].
     pub const TICK_MS_OFFSET: usize = offset_of!(Self, tick_ms);
@@ -72,7 +74,7 @@ const _: () = {
     assert!(DatapathRow::FLAGS_OFFSET == 23);
     assert!(DatapathRow::TUNNEL_SOURCE_V4_OFFSET == 24);
     assert!(DatapathRow::SOURCE_ENTROPY_BITS_OFFSET == 28);
-    assert!(offset_of!(DatapathRow, tunnel_source_v6) == 32);
+    assert!(DatapathRow::TUNNEL_SOURCE_V6_OFFSET == 32);
     assert!(DatapathRow::SERVICE_SEED_OFFSET == 48);
     assert!(DatapathRow::TICK_MS_OFFSET == 88);
     assert!(DatapathRow::TIMEOUT_TICKS_OFFSET == 92);

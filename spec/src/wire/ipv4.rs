@@ -31,6 +31,8 @@ pub const VERSION_IHL_PLAIN: u8 = 0x45;
 pub const FRAGMENT_DF: u16 = 0x4000;
 /// More fragments, and the fragment offset: a whole datagram has none of these bits.
 pub const FRAGMENT_MORE_OR_OFFSET: u16 = 0x3fff;
+/// Fragment offset: zero in a whole datagram and in its first fragment.
+pub const FRAGMENT_OFFSET: u16 = 0x1fff;
 /// Protocol number of ICMP.
 pub const PROTOCOL_ICMP: u8 = 1;
 /// Protocol number of TCP.

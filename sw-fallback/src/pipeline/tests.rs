@@ -4,7 +4,10 @@ use maglane_spec::endian::U16Le;
 use maglane_spec::row::ServiceRow;
 
 use super::*;
-use crate::fixture::{BACKEND_BARE, BACKEND_IPV6, MTU, VIP, VIP_ALL_TCP, VIP_ALL_UDP, image, tcp, udp};
+use crate::fixture::{
+    BACKEND_BARE, BACKEND_IPV6, MTU, VIP, VIP_ALL_TCP, VIP_ALL_UDP, VIP_V6, icmp_error, image, reply, tcp, tcp_v6, udp,
+    udp_v6,
+};
 
 fn loaded() -> Pipeline {
     let mut pipeline = Pipeline::new(Geometry::LAB);
@@ -27,6 +30,8 @@ fn forwarded_frame_tells_service_hash_and_backend() {
         (tcp(VIP, 8080, 9), 6),
         (tcp(VIP, 8082, 9), 8),
         (tcp(VIP, 8086, 9), 12),
+        (tcp_v6(VIP_V6, 8091, 9), 14),
+        (udp_v6(VIP_V6, 8092, 9), 15),
     ] {
         let outcome = run(&mut pipeline, &frame);
         assert_eq!((outcome.verdict, outcome.service), (Verdict::Forward, service));
@@ -44,7 +49,6 @@ fn later_verdicts_keep_what_earlier_stages_found() {
         (tcp(VIP, 8081, 0), Verdict::DropNoBackend, 7, true, NO_BACKEND),
         (tcp(VIP, 8083, 0), Verdict::PassUnsupported, 9, true, NO_BACKEND),
         (tcp(VIP, 8084, 0), Verdict::PassUnsupported, 10, true, BACKEND_BARE),
-        (tcp(VIP, 8085, 0), Verdict::PassUnsupported, 11, true, BACKEND_IPV6),
         (tcp(VIP, 8087, 0), Verdict::PassUnsupported, 13, true, NO_BACKEND),
     ];
     let mut pipeline = loaded();
@@ -58,6 +62,62 @@ fn later_verdicts_keep_what_earlier_stages_found() {
     let big = run(&mut pipeline, &tcp(VIP, 80, usize::from(MTU) - 63));
     assert_eq!((big.verdict, big.service), (Verdict::PassTooBig, 1));
     assert!(big.hash != 0 && big.backend != NO_BACKEND);
+}
+
+#[test]
+fn backend_behind_ipv6_is_reached() {
+    let mut pipeline = loaded();
+    let outcome = run(&mut pipeline, &tcp(VIP, 8085, 0));
+    assert_eq!((outcome.verdict, outcome.service, outcome.backend), (Verdict::Forward, 11, BACKEND_IPV6));
+    assert_eq!(outcome.output[12..15], [0x86, 0xdd, 0x60]);
+}
+
+#[test]
+fn error_goes_to_the_backend_of_the_flow_and_leaves_no_trace_in_the_flow_table() {
+    for frame in [tcp(VIP, 80, 600), udp(VIP, 53, 600), tcp_v6(VIP_V6, 8091, 600), udp_v6(VIP_V6, 8092, 600)] {
+        let kind = if frame[14] >> 4 == 6 { 2 } else { 3 };
+        let error = icmp_error(kind, 4, &reply(&frame), 300);
+        let mut pipeline = loaded();
+        // Before the flow is known: where it would go.
+        let before = run(&mut pipeline, &error);
+        assert_eq!((before.verdict, before.flow), (Verdict::Forward, FlowOutcome::NotReached));
+        assert_eq!(pipeline.flow_state().unwrap().entries.iter().filter(|entry| **entry != 0).count(), 0);
+        let flow = run(&mut pipeline, &frame);
+        assert_eq!((before.hash, before.service, before.backend), (flow.hash, flow.service, flow.backend));
+        assert_eq!(before.output[before.output.len() - (error.len() - 14)..], error[14..]);
+        // New tables send new flows of the service elsewhere; this one stays, and so do errors about it.
+        let mut changed = image();
+        let other = flow.backend ^ 1;
+        changed.lookup.fill(U16Le::new(other));
+        pipeline.update(&changed).unwrap();
+        let state = pipeline.flow_state().unwrap();
+        let after = run(&mut pipeline, &error);
+        assert_eq!((after.verdict, after.backend), (Verdict::Forward, flow.backend));
+        assert_eq!(pipeline.flow_state().unwrap(), state, "no refresh, no other state");
+        assert_eq!(pipeline.totals().flows[usize::from(FlowOutcome::Hit.code())].packets, 0);
+        // The backend of a flow that has gone down takes no errors either.
+        changed.backends[usize::from(flow.backend)].state = maglane_spec::row::BackendRow::STATE_DOWN;
+        pipeline.update(&changed).unwrap();
+        assert_eq!(run(&mut pipeline, &error).backend, other);
+    }
+}
+
+#[test]
+fn error_takes_no_turn_and_finds_nobody_where_nobody_is() {
+    let mut pipeline = loaded();
+    let sequence = icmp_error(11, 0, &reply(&tcp(VIP, 8086, 9)), 28);
+    let first = run(&mut pipeline, &sequence);
+    assert_eq!(run(&mut pipeline, &sequence).backend, first.backend);
+    assert_eq!(run(&mut pipeline, &tcp(VIP, 8086, 0)).backend, first.backend);
+    // About another flow: where the turn is now, which the segment has moved.
+    let mut other = tcp(VIP, 8086, 9);
+    other[34] ^= 1;
+    assert_eq!(run(&mut pipeline, &icmp_error(11, 0, &reply(&other), 28)).backend, first.backend + 1);
+    let nobody = icmp_error(12, 0, &reply(&tcp(VIP, 8081, 9)), 28);
+    let outcome = run(&mut pipeline, &nobody);
+    assert_eq!((outcome.verdict, outcome.flow), (Verdict::DropNoBackend, FlowOutcome::NotReached));
+    let unsupported = icmp_error(12, 0, &reply(&tcp(VIP, 8083, 9)), 28);
+    assert_eq!(run(&mut pipeline, &unsupported).verdict, Verdict::PassUnsupported);
 }
 
 #[test]

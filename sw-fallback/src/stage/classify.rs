@@ -32,7 +32,7 @@ struct Key {
 /// # Errors
 /// When no service matches, or the one that does takes no frames.
 pub fn classify<'a>(image: &'a TableImage, parsed: &Parsed) -> Result<&'a ServiceRow, Refused> {
-    let exact = Key::new(parsed, parsed.destination_port, ServiceRow::FLAG_VALID);
+    let exact = Key::new(parsed, parsed.tuple.destination_port, ServiceRow::FLAG_VALID);
     let all_ports = Key::new(parsed, 0, ServiceRow::FLAG_VALID | ServiceRow::FLAG_ALL_PORTS);
     let service = probe(image, &exact, 0)
         .or_else(|| probe(image, &exact, 1))
@@ -58,9 +58,8 @@ fn probe<'a>(image: &'a TableImage, key: &Key, sub_table: usize) -> Option<&'a S
 
 impl Key {
     fn new(parsed: &Parsed, port: u16, flags: u8) -> Self {
-        let mut address = [0; 16];
-        address[..4].copy_from_slice(&parsed.destination);
-        Self { address, port, protocol: parsed.protocol, flags }
+        let flags = flags | if parsed.ipv6 { ServiceRow::FLAG_IPV6 } else { 0 };
+        Self { address: parsed.tuple.destination, port, protocol: parsed.tuple.protocol, flags }
     }
 
     fn words(&self) -> [u16; ServiceRow::KEY_WORDS] {
@@ -69,7 +68,8 @@ impl Key {
             *word = u16::from_be_bytes(pair);
         }
         words[ServiceRow::KEY_WORD_PORT] = self.port;
-        words[ServiceRow::KEY_WORD_PROTOCOL] = u16::from(self.protocol);
+        let family = if self.flags & ServiceRow::FLAG_IPV6 == 0 { 0 } else { ServiceRow::KEY_IPV6 };
+        words[ServiceRow::KEY_WORD_PROTOCOL] = u16::from(self.protocol) | family;
         words
     }
 
@@ -94,21 +94,25 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fixture::{CLIENT, TCP, UDP, VIP, VIP_ALL_TCP, VIP_ALL_UDP, image, ipv4_in_16};
-    use crate::stage::parse::TcpFlags;
+    use crate::fixture::{CLIENT, TCP, UDP, VIP, VIP_ALL_TCP, VIP_ALL_UDP, VIP_V6, image, ipv4_in_16};
+    use crate::stage::parse::{TcpFlags, Tuple};
 
     fn to(destination: [u8; 4], destination_port: u16, protocol: u8) -> Parsed {
         Parsed {
             tag: None,
             ip_offset: 14,
+            ipv6: false,
             total_length: 40,
             dscp_ecn: 0,
-            source: CLIENT,
-            destination,
-            source_port: 1,
-            destination_port,
-            protocol,
+            tuple: Tuple {
+                source: ipv4_in_16(CLIENT),
+                destination: ipv4_in_16(destination),
+                source_port: 1,
+                destination_port,
+                protocol,
+            },
             flags: TcpFlags::default(),
+            steered: false,
         }
     }
 
@@ -163,6 +167,28 @@ mod tests {
         assert_eq!(id(&image, &to(VIP, 80, TCP)), Ok(1));
     }
 
+    fn to_v6(destination: [u8; 16], destination_port: u16, protocol: u8) -> Parsed {
+        let parsed = to(VIP, destination_port, protocol);
+        Parsed { ipv6: true, tuple: Tuple { destination, ..parsed.tuple }, ..parsed }
+    }
+
+    #[test]
+    fn ipv6_services_are_found_by_all_of_their_address_and_their_family() {
+        let mut image = image();
+        assert_eq!(id(&image, &to_v6(VIP_V6, 8091, TCP)), Ok(14));
+        assert_eq!(id(&image, &to_v6(VIP_V6, 8092, UDP)), Ok(15));
+        for byte in 0..16 {
+            let mut address = VIP_V6;
+            address[byte] ^= 1;
+            assert_eq!(id(&image, &to_v6(address, 8091, TCP)), NOBODY, "{byte}");
+        }
+        // The bytes of an IPv4 service, with zeros behind them, are another address in IPv6; and the other way round.
+        assert_eq!(id(&image, &to_v6(ipv4_in_16(VIP), 80, TCP)), NOBODY);
+        image.services[27].address = ipv4_in_16(VIP);
+        assert_eq!(id(&image, &to_v6(ipv4_in_16(VIP), 8091, TCP)), Ok(14));
+        assert_eq!(id(&image, &to(VIP, 8091, TCP)), NOBODY);
+    }
+
     #[test]
     fn all_ports_row_is_not_an_exact_row_for_port_0() {
         let mut image = image();
@@ -210,7 +236,7 @@ mod tests {
         /// The row as the documentation of the service row spells it, in numbers too wide to wrap.
         #[test]
         fn row_is_the_high_bits_of_the_folded_sum(
-            seeds: [[u16; 10]; 2], address: [u8; 4], port: u16, tcp: bool, sub_table in 0_usize..2,
+            seeds: [[u16; 10]; 2], any_address: [u8; 16], ipv6: bool, port: u16, tcp: bool, sub_table in 0_usize..2,
             log2_services in 2_u32..=10,
         ) {
             let services = 1 << log2_services;
@@ -218,21 +244,26 @@ mod tests {
             let mut image = TableImage::empty(geometry);
             image.datapath.service_seed = seeds.map(|seeds| seeds.map(U16Le::new));
             let protocol = if tcp { TCP } else { UDP };
-            let [a, b, c, d] = address.map(u64::from);
-            let words = [a * 256 + b, c * 256 + d, 0, 0, 0, 0, 0, 0, u64::from(port), u64::from(protocol)];
+            let mut address = any_address;
+            if !ipv6 {
+                address[4..].fill(0);
+            }
+            let mut words: Vec<_> = address.chunks(2).map(|pair| u64::from(pair[0]) * 256 + u64::from(pair[1])).collect();
+            words.extend([u64::from(port), u64::from(protocol) + if ipv6 { 256 } else { 0 }]);
             let sum: u64 = words.iter().zip(seeds[sub_table]).map(|(word, seed)| word * u64::from(seed)).sum();
             let fold = (sum / 65_536 % 65_536) ^ (sum % 65_536);
             let row = fold / (65_536 >> log2_services);
             let index = sub_table * services as usize + usize::try_from(row).unwrap();
             image.services[index] = ServiceRow {
-                address: ipv4_in_16(address),
+                address,
                 port: U16Be::new(port),
                 protocol,
-                flags: ServiceRow::FLAG_VALID | ServiceRow::FLAG_ENABLED,
+                flags: ServiceRow::FLAG_VALID | ServiceRow::FLAG_ENABLED | if ipv6 { ServiceRow::FLAG_IPV6 } else { 0 },
                 id: U16Le::new(77),
                 ..ServiceRow::default()
             };
-            prop_assert_eq!(id(&image, &to(address, port, protocol)), Ok(77));
+            let frame = Parsed { ipv6, ..to_v6(address, port, protocol) };
+            prop_assert_eq!(id(&image, &frame), Ok(77));
         }
     }
 }

@@ -6,10 +6,12 @@
 use maglane_spec::row::{DatapathRow, ServiceRow};
 use maglane_spec::siphash::{FINAL, FLOW_C_ROUNDS, FLOW_D_ROUNDS, INIT, ROTATE};
 
-use super::parse::Parsed;
+use super::parse::{Parsed, Tuple};
 
-/// Bytes of the hashed tuple: source, destination, source port, destination port, protocol, in network order.
-const TUPLE_LEN: usize = 4 + 4 + 2 + 2 + 1;
+/// Bytes of the hashed tuple: source, destination, source port, destination port, protocol.
+const TUPLE_LEN_V4: usize = 4 + 4 + 2 + 2 + 1;
+/// The same for IPv6.
+const TUPLE_LEN_V6: usize = 16 + 16 + 2 + 2 + 1;
 
 /// The two hashes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,26 +37,34 @@ pub fn affinity(service: &ServiceRow) -> u8 {
 
 /// [`flow_hash`] with the finalisation constant left open, so that a wrong one can be planted.
 pub(crate) fn hash_with(datapath: &DatapathRow, service: &ServiceRow, parsed: &Parsed, finalisation: u64) -> FlowHash {
-    let hash = |parsed: &Parsed| siphash(&datapath.hash_key, &tuple(parsed), finalisation);
-    let h = hash(parsed);
+    let hash = |tuple: &Tuple| {
+        if parsed.ipv6 {
+            siphash(&datapath.hash_key, &message::<16, TUPLE_LEN_V6>(tuple), finalisation)
+        } else {
+            siphash(&datapath.hash_key, &message::<4, TUPLE_LEN_V4>(tuple), finalisation)
+        }
+    };
+    let tuple = parsed.tuple;
+    let h = hash(&tuple);
     let g = match affinity(service) {
-        ServiceRow::AFFINITY_CLIENT_PROTOCOL => hash(&Parsed { source_port: 0, destination_port: 0, ..*parsed }),
+        ServiceRow::AFFINITY_CLIENT_PROTOCOL => hash(&Tuple { source_port: 0, destination_port: 0, ..tuple }),
         ServiceRow::AFFINITY_CLIENT => {
-            hash(&Parsed { destination: [0; 4], source_port: 0, destination_port: 0, protocol: 0, ..*parsed })
+            hash(&Tuple { destination: [0; 16], source_port: 0, destination_port: 0, protocol: 0, ..tuple })
         }
         _ => h,
     };
     FlowHash { h, g }
 }
 
-fn tuple(parsed: &Parsed) -> [u8; TUPLE_LEN] {
-    let mut tuple = [0; TUPLE_LEN];
-    tuple[0..4].copy_from_slice(&parsed.source);
-    tuple[4..8].copy_from_slice(&parsed.destination);
-    tuple[8..10].copy_from_slice(&parsed.source_port.to_be_bytes());
-    tuple[10..12].copy_from_slice(&parsed.destination_port.to_be_bytes());
-    tuple[12] = parsed.protocol;
-    tuple
+/// The tuple with addresses of `A` bytes, in network order.
+fn message<const A: usize, const LEN: usize>(tuple: &Tuple) -> [u8; LEN] {
+    let mut message = [0; LEN];
+    message[..A].copy_from_slice(&tuple.source[..A]);
+    message[A..2 * A].copy_from_slice(&tuple.destination[..A]);
+    message[2 * A..2 * A + 2].copy_from_slice(&tuple.source_port.to_be_bytes());
+    message[2 * A + 2..2 * A + 4].copy_from_slice(&tuple.destination_port.to_be_bytes());
+    message[2 * A + 4] = tuple.protocol;
+    message
 }
 
 /// SipHash-c-d with the flow hash's rounds, over a message of any length.
@@ -113,18 +123,24 @@ mod tests {
     use crate::fixture::datapath;
     use crate::stage::parse::TcpFlags;
 
-    fn parsed(source: [u8; 4], destination: [u8; 4], ports: [u16; 2], protocol: u8) -> Parsed {
+    /// A packet of IPv4 or IPv6, as long as the addresses are.
+    fn parsed<const A: usize>(source: [u8; A], destination: [u8; A], ports: [u16; 2], protocol: u8) -> Parsed {
+        let address = |bytes: [u8; A]| std::array::from_fn(|at| bytes.get(at).copied().unwrap_or(0));
         Parsed {
             tag: None,
             ip_offset: 14,
+            ipv6: A == 16,
             total_length: 40,
             dscp_ecn: 0,
-            source,
-            destination,
-            source_port: ports[0],
-            destination_port: ports[1],
-            protocol,
+            tuple: Tuple {
+                source: address(source),
+                destination: address(destination),
+                source_port: ports[0],
+                destination_port: ports[1],
+                protocol,
+            },
             flags: TcpFlags::default(),
+            steered: false,
         }
     }
 
@@ -167,6 +183,16 @@ mod tests {
     }
 
     #[test]
+    fn ipv6_tuple_has_all_of_its_addresses() {
+        // 37 bytes, in network order: the siphasher crate over them is the oracle.
+        let source = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+        let destination = source.map(|byte: u8| byte + 16);
+        let message: Vec<u8> = (0..37).collect();
+        let hash = flow_hash(&datapath(), &service(0), &parsed(source, destination, [0x2021, 0x2223], 36));
+        assert_eq!(hash.h, oracle(&datapath().hash_key, &message));
+    }
+
+    #[test]
     fn client_affinity_ignores_all_but_the_source() {
         let service = service(ServiceRow::AFFINITY_CLIENT);
         let one = flow_hash(&datapath(), &service, &parsed([1, 2, 3, 4], [5, 6, 7, 8], [9, 10], 6));
@@ -191,16 +217,24 @@ mod tests {
     proptest! {
         #[test]
         fn hashes_are_those_of_the_siphasher_crate(
-            key: [u8; 16], source: [u8; 4], destination: [u8; 4], ports: [u16; 2], protocol: u8, affinity in 0_u8..4,
+            key: [u8; 16], source: [u8; 16], destination: [u8; 16], ipv6: bool, ports: [u16; 2], protocol: u8,
+            affinity in 0_u8..4,
         ) {
             let datapath = DatapathRow { hash_key: key, ..datapath() };
-            let hash = flow_hash(&datapath, &service(affinity), &parsed(source, destination, ports, protocol));
+            let len = if ipv6 { 16 } else { 4 };
+            let (from, to) = (&source[..len], &destination[..len]);
+            let parsed = if ipv6 {
+                parsed(source, destination, ports, protocol)
+            } else {
+                parsed(*from.first_chunk::<4>().unwrap(), *to.first_chunk::<4>().unwrap(), ports, protocol)
+            };
+            let hash = flow_hash(&datapath, &service(affinity), &parsed);
             let port_bytes = ports.map(u16::to_be_bytes).concat();
             let message = |parts: [&[u8]; 4]| oracle(&key, &parts.concat());
-            let h = message([&source, &destination, &port_bytes, &[protocol]]);
+            let h = message([from, to, &port_bytes, &[protocol]]);
             let g = match affinity {
-                1 => message([&source, &destination, &[0; 4], &[protocol]]),
-                2 => message([&source, &[0; 4], &[0; 4], &[0]]),
+                1 => message([from, to, &[0; 4], &[protocol]]),
+                2 => message([from, &[0; 16][..len], &[0; 4], &[0]]),
                 _ => h,
             };
             prop_assert_eq!(hash, FlowHash { h, g });

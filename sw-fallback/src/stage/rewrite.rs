@@ -1,20 +1,21 @@
 //! Rewrite: puts the outer headers around the inner packet.
 //!
 //! # Source
-//! RFC 2784, section 2, and RFC 2890, section 2 (GRE); RFC 791, section 3.1 (outer IPv4); RFC 6040, section 4.1 (DSCP
-//! and ECN, normal mode); RFC 6864, section 4.1 (id 0 of an atomic datagram).
+//! RFC 2784, section 2, RFC 2890, section 2, and RFC 7676 (GRE, its key, GRE over IPv6); RFC 791, section 3.1 (outer IPv4);
+//! RFC 8200, section 3 (outer IPv6); RFC 6040, section 4.1 (DSCP and ECN, normal mode); RFC 6438, section 3 (flow label);
+//! RFC 6864, section 4.1 (id 0 of an atomic datagram).
 
 use maglane_spec::Verdict;
 use maglane_spec::limit::SOURCE_ENTROPY_BITS_MAX;
 use maglane_spec::row::{BackendRow, DatapathRow, ServiceRow};
-use maglane_spec::wire::{ethernet, gre, ipv4};
+use maglane_spec::wire::{ethernet, gre, ipv4, ipv6};
 
 use super::ones_complement_sum;
 use super::parse::Parsed;
 
-/// Appends the frame for the backend to `out`: Ethernet, the ingress tag if any, IPv4, GRE, inner packet.
+/// Appends the frame for the backend to `out`: Ethernet, the ingress tag if any, IP, GRE, inner packet.
 ///
-/// The inner packet is unchanged and ends where its total length says, so Ethernet padding is not tunnelled.
+/// The inner packet is unchanged and ends where its IP length says, so Ethernet padding is not tunnelled.
 ///
 /// # Errors
 /// When the backend's encapsulation is not known here, or the outer packet would exceed its MTU. `out` is untouched.
@@ -27,24 +28,29 @@ pub fn rewrite(
     frame: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), Verdict> {
-    if backend.encapsulation != BackendRow::ENCAPSULATION_GRE_IPV4 {
-        return Err(Verdict::PassUnsupported);
-    }
-    let (gre, gre_len) = gre_header(service);
+    let (ethertype, header_len) = match backend.encapsulation {
+        BackendRow::ENCAPSULATION_GRE_IPV4 => (ethernet::ETHERTYPE_IPV4, ipv4::HEADER_LEN),
+        BackendRow::ENCAPSULATION_GRE_IPV6 => (ethernet::ETHERTYPE_IPV6, ipv6::HEADER_LEN),
+        _ => return Err(Verdict::PassUnsupported),
+    };
+    let (gre, gre_len) = gre_header(service, parsed.ipv6);
     let inner_len = usize::from(parsed.total_length);
-    let total_length = u16::try_from(ipv4::HEADER_LEN + gre_len + inner_len)
-        .ok()
-        .filter(|&length| length <= backend.mtu.value())
-        .ok_or(Verdict::PassTooBig)?;
-    let outer = ipv4_header(datapath, backend, parsed.dscp_ecn, total_length, h);
+    let total_length = header_len + gre_len + inner_len;
+    if total_length > usize::from(backend.mtu.value()) {
+        return Err(Verdict::PassTooBig);
+    }
 
     out.extend_from_slice(&backend.next_hop_mac);
     out.extend_from_slice(&datapath.mac);
     if let Some(tag) = parsed.tag {
         out.extend_from_slice(&tag);
     }
-    out.extend_from_slice(&ethernet::ETHERTYPE_IPV4.to_be_bytes());
-    out.extend_from_slice(&outer);
+    out.extend_from_slice(&ethertype.to_be_bytes());
+    if ethertype == ethernet::ETHERTYPE_IPV4 {
+        out.extend_from_slice(&ipv4_header(datapath, backend, parsed.dscp_ecn, total_length, h));
+    } else {
+        out.extend_from_slice(&ipv6_header(datapath, backend, parsed.dscp_ecn, total_length, h));
+    }
     out.extend_from_slice(&gre[..gre_len]);
     out.extend_from_slice(&frame[parsed.ip_offset..parsed.ip_offset + inner_len]);
     Ok(())
@@ -55,13 +61,13 @@ fn ipv4_header(
     datapath: &DatapathRow,
     backend: &BackendRow,
     dscp_ecn: u8,
-    total_length: u16,
+    total_length: usize,
     h: u64,
 ) -> [u8; ipv4::HEADER_LEN] {
     let mut header = [0; ipv4::HEADER_LEN];
     header[ipv4::VERSION_IHL] = ipv4::VERSION_IHL_PLAIN;
     header[ipv4::DSCP_ECN] = dscp_ecn;
-    put(&mut header, ipv4::TOTAL_LENGTH, total_length.to_be_bytes());
+    put(&mut header, ipv4::TOTAL_LENGTH, length_field(total_length));
     put(&mut header, ipv4::FRAGMENT, ipv4::FRAGMENT_DF.to_be_bytes());
     header[ipv4::TTL] = datapath.ttl;
     header[ipv4::PROTOCOL] = ipv4::PROTOCOL_GRE;
@@ -71,6 +77,34 @@ fn ipv4_header(
     let checksum = !ones_complement_sum(&header);
     put(&mut header, ipv4::CHECKSUM, checksum.to_be_bytes());
     header
+}
+
+/// The outer IPv6 header. Its flow label spreads flows, as the low bits of the source do with IPv4.
+fn ipv6_header(
+    datapath: &DatapathRow,
+    backend: &BackendRow,
+    dscp_ecn: u8,
+    total_length: usize,
+    h: u64,
+) -> [u8; ipv6::HEADER_LEN] {
+    let mut header = [0; ipv6::HEADER_LEN];
+    let [.., h2, h1, h0] = h.to_be_bytes();
+    let label = u32::from_be_bytes([0, h2, h1, h0]) & ipv6::LABEL_MASK;
+    let class = u32::from(dscp_ecn) << ipv6::CLASS_SHIFT;
+    put(&mut header, ipv6::VERSION_CLASS_LABEL, (class | label).to_be_bytes());
+    header[ipv6::VERSION_CLASS_LABEL] |= ipv6::VERSION << 4;
+    put(&mut header, ipv6::PAYLOAD_LENGTH, length_field(total_length - ipv6::HEADER_LEN));
+    header[ipv6::NEXT_HEADER] = ipv4::PROTOCOL_GRE;
+    header[ipv6::HOP_LIMIT] = datapath.ttl;
+    put(&mut header, ipv6::SOURCE, datapath.tunnel_source_v6);
+    put(&mut header, ipv6::DESTINATION, backend.address);
+    header
+}
+
+/// A length field, of a length that fits.
+fn length_field(length: usize) -> [u8; 2] {
+    let [.., high, low] = length.to_be_bytes();
+    [high, low]
 }
 
 /// The tunnel source with its low bits replaced by those of the flow hash, so that the backend's NIC spreads flows
@@ -84,10 +118,10 @@ fn outer_source(datapath: &DatapathRow, h: u64) -> [u8; 4] {
 }
 
 /// The GRE header and its length: flags and version, protocol type, the key if the service has one.
-fn gre_header(service: &ServiceRow) -> ([u8; gre::HEADER_LEN + gre::KEY_LEN], usize) {
+fn gre_header(service: &ServiceRow, ipv6: bool) -> ([u8; gre::HEADER_LEN + gre::KEY_LEN], usize) {
     let keyed = service.flags & ServiceRow::FLAG_GRE_KEY != 0;
     let [f0, f1] = if keyed { gre::FLAG_KEY } else { 0 }.to_be_bytes();
-    let [p0, p1] = ethernet::ETHERTYPE_IPV4.to_be_bytes();
+    let [p0, p1] = if ipv6 { ethernet::ETHERTYPE_IPV6 } else { ethernet::ETHERTYPE_IPV4 }.to_be_bytes();
     let [k0, k1, k2, k3] = service.gre_key.0;
     ([f0, f1, p0, p1, k0, k1, k2, k3], gre::HEADER_LEN + if keyed { gre::KEY_LEN } else { 0 })
 }
@@ -102,7 +136,9 @@ mod tests {
     use maglane_spec::endian::{U16Le, U32Be};
 
     use super::*;
-    use crate::fixture::{OWN_MAC, VIP, datapath, ipv4_in_16, tagged, tcp, udp, with_ipv4};
+    use crate::fixture::{
+        OWN_MAC, TUNNEL_SOURCE_V6, VIP, VIP_V6, datapath, ipv4_in_16, tagged, tcp, udp, udp_v6, with_ipv4,
+    };
     use crate::stage::parse::parse;
 
     const H: u64 = 0x0123_4567_89ab_cdef;
@@ -237,7 +273,7 @@ mod tests {
 
     #[test]
     fn unknown_encapsulation_comes_before_too_big() {
-        for encapsulation in [BackendRow::ENCAPSULATION_NONE, BackendRow::ENCAPSULATION_GRE_IPV6, 3, 255] {
+        for encapsulation in [BackendRow::ENCAPSULATION_NONE, 3, 255] {
             let backend = BackendRow { encapsulation, mtu: U16Le::new(0), ..backend() };
             let result = run(&datapath(), &ServiceRow::default(), &backend, &udp(VIP, 53, 0));
             assert_eq!(result, Err(Verdict::PassUnsupported), "{encapsulation}");
@@ -250,5 +286,60 @@ mod tests {
         let out = run(&datapath, &ServiceRow::default(), &backend(), &udp(VIP, 53, 0)).unwrap();
         assert_eq!(outer(&out).header().ttl(), 3);
         assert_eq!(out[38 + ipv4::TTL], 60);
+    }
+
+    const ADDRESS_V6: [u8; 16] = [0xfd, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+
+    fn backend_v6() -> BackendRow {
+        BackendRow { address: ADDRESS_V6, encapsulation: BackendRow::ENCAPSULATION_GRE_IPV6, ..backend() }
+    }
+
+    #[test]
+    fn frame_over_ipv6_is_this_byte_for_byte() {
+        let frame = with_ipv4(&udp(VIP, 53, 2), ipv4::DSCP_ECN, &[0xb9]);
+        let out = run(&datapath(), &ServiceRow::default(), &backend_v6(), &frame).unwrap();
+        // Payload: GRE 4 + inner 30 = 34. Flow label: the low 20 bits of h, bcdef.
+        let expected = [
+            &[2, 0, 0, 0, 9, 9, 2, 0, 0, 0, 0, 1, 0x86, 0xdd][..],
+            &[0x6b, 0x9b, 0xcd, 0xef, 0x00, 0x22, 0x2f, 0x40],
+            &TUNNEL_SOURCE_V6,
+            &ADDRESS_V6,
+            &[0x00, 0x00, 0x08, 0x00],
+            &frame[14..],
+        ];
+        assert_eq!(out, expected.concat());
+    }
+
+    #[test]
+    fn ipv6_inside_ipv4_and_inside_ipv6_names_its_protocol() {
+        let mut frame = tagged(&udp_v6(VIP_V6, 53, 6), 0x0123);
+        // Traffic class 0xa7, and a flow label that stays inside.
+        frame[18..22].copy_from_slice(&[0x6a, 0x7f, 0xff, 0xff]);
+        let packet = frame[18..].to_vec();
+        frame.extend([0xee; 9]);
+        let out = run(&datapath(), &keyed(), &backend(), &frame).unwrap();
+        assert_eq!(out[12..18], [0x81, 0x00, 0x01, 0x23, 0x08, 0x00]);
+        let ip = outer(&out);
+        assert_eq!((ip.header().dcp().value(), ip.header().ecn().value()), (0xa7 >> 2, 3));
+        assert_eq!(out[38..46], [0x20, 0x00, 0x86, 0xdd, 0xa1, 0xb2, 0xc3, 0xd4]);
+        assert_eq!(out[46..], packet);
+
+        let out = run(&datapath(), &keyed(), &backend_v6(), &frame).unwrap();
+        assert_eq!(out[12..22], [0x81, 0x00, 0x01, 0x23, 0x86, 0xdd, 0x6a, 0x7b, 0xcd, 0xef]);
+        // GRE 8, inner 40 + 8 + 6.
+        assert_eq!(out[22..24], [0, 62]);
+        assert_eq!(out[58..66], [0x20, 0x00, 0x86, 0xdd, 0xa1, 0xb2, 0xc3, 0xd4]);
+        assert_eq!(out[66..], packet);
+    }
+
+    #[test]
+    fn mtu_counts_the_outer_ipv6_header() {
+        // 40 + 4 outer bytes, 40 + 8 inner ones.
+        let frame = |outer_len: usize| udp_v6(VIP_V6, 53, outer_len - 92);
+        let plain = ServiceRow::default();
+        assert_eq!(run(&datapath(), &plain, &backend_v6(), &frame(1500)).unwrap().len(), 1514);
+        assert_eq!(run(&datapath(), &plain, &backend_v6(), &frame(1501)), Err(Verdict::PassTooBig));
+        assert_eq!(run(&datapath(), &keyed(), &backend_v6(), &frame(1497)), Err(Verdict::PassTooBig));
+        assert!(run(&datapath(), &plain, &backend(), &frame(1501)).is_ok());
     }
 }

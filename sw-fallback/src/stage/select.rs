@@ -45,8 +45,8 @@ pub fn select<'a>(
     flags: TcpFlags,
     hash: FlowHash,
 ) -> Selection<'a> {
-    if service.selection > ServiceRow::SELECTION_SEQUENCE || affinity(service) > ServiceRow::AFFINITY_CLIENT {
-        return Selection { flow: FlowOutcome::NotReached, backend: Err(Verdict::PassUnsupported) };
+    if !is_supported(service) {
+        return UNSUPPORTED;
     }
     let candidate = flows.candidate(hash.h);
     if let Some(hit) = candidate
@@ -56,7 +56,11 @@ pub fn select<'a>(
         flows.write(hash.h, hit.way, hit.backend, state_after(hit.state, flags));
         return Selection { flow: FlowOutcome::Hit, backend: Ok(backend) };
     }
-    let Some(backend) = look_up(image, turns, service, hash.g) else {
+    let backend = look_up(image, turns, service, hash.g);
+    if service.selection == ServiceRow::SELECTION_SEQUENCE {
+        turns[turn_index(turns, service)] = turn(turns, service) + 1;
+    }
+    let Some(backend) = backend else {
         return Selection { flow: FlowOutcome::NoBackend, backend: Err(Verdict::DropNoBackend) };
     };
     let flow = if flags.fin || flags.rst {
@@ -68,6 +72,34 @@ pub fn select<'a>(
         FlowOutcome::TableFull
     };
     Selection { flow, backend: Ok(backend) }
+}
+
+/// The backend that an ICMP error about a flow goes to: the one that a segment of the flow would go to now. Reads only.
+#[must_use]
+pub fn steer<'a>(
+    image: &'a TableImage,
+    flows: &FlowTable,
+    turns: &[u16],
+    service: &ServiceRow,
+    hash: FlowHash,
+) -> Selection<'a> {
+    if !is_supported(service) {
+        return UNSUPPORTED;
+    }
+    let hit = flows.candidate(hash.h).and_then(|candidate| {
+        let backend = backend(image, candidate.backend);
+        is_hit(candidate, backend.row, service, TcpFlags::default()).then_some(backend)
+    });
+    let backend = hit.or_else(|| look_up(image, turns, service, hash.g)).ok_or(Verdict::DropNoBackend);
+    Selection { flow: FlowOutcome::NotReached, backend }
+}
+
+const UNSUPPORTED: Selection<'static> =
+    Selection { flow: FlowOutcome::NotReached, backend: Err(Verdict::PassUnsupported) };
+
+/// Whether the codes of the service's row are known here.
+fn is_supported(service: &ServiceRow) -> bool {
+    service.selection <= ServiceRow::SELECTION_SEQUENCE && affinity(service) <= ServiceRow::AFFINITY_CLIENT
 }
 
 /// Whether the flow's backend takes this frame: it belongs to the service, and takes existing flows. A SYN on a
@@ -89,7 +121,7 @@ fn state_after(state: u8, flags: TcpFlags) -> u8 {
 }
 
 /// What the lookup table says, by the service's selection. `None` where it has no backend.
-fn look_up<'a>(image: &'a TableImage, turns: &mut [u16], service: &ServiceRow, g: u64) -> Option<Selected<'a>> {
+fn look_up<'a>(image: &'a TableImage, turns: &[u16], service: &ServiceRow, g: u64) -> Option<Selected<'a>> {
     let size = service.table_size.value();
     let (first, second) = (scale(g >> 32, size), scale(g & 0xffff_ffff, size));
     match service.selection {
@@ -98,14 +130,19 @@ fn look_up<'a>(image: &'a TableImage, turns: &mut [u16], service: &ServiceRow, g
             (Some(first), Some(second)) if second.row.load < first.row.load => Some(second),
             (first, second) => first.or(second),
         },
-        _ => {
-            let turn = &mut turns[usize::from(service.id.value()) & (turns.len() - 1)];
-            // The table may have become smaller since the last turn.
-            let index = if *turn < size { *turn } else { 0 };
-            *turn = index + 1;
-            entry(image, service, u32::from(index))
-        }
+        _ => entry(image, service, u32::from(turn(turns, service))),
     }
+}
+
+/// The index whose turn it is. The table may have become smaller since the last turn.
+fn turn(turns: &[u16], service: &ServiceRow) -> u16 {
+    let turn = turns[turn_index(turns, service)];
+    if turn < service.table_size.value() { turn } else { 0 }
+}
+
+/// Where a service's turn is kept.
+fn turn_index(turns: &[u16], service: &ServiceRow) -> usize {
+    usize::from(service.id.value()) & (turns.len() - 1)
 }
 
 /// An entry of the service's lookup slice. Table sizes are powers of two, so a mask is a modulo.

@@ -275,11 +275,7 @@ fn backend_given_to_another_service_is_a_miss() {
 
 #[test]
 fn verdicts_of_rewrite_leave_what_select_did() {
-    let cases = [
-        (tcp(VIP, 80, usize::from(MTU)), Verdict::PassTooBig),
-        (tcp(VIP, 8084, 0), Verdict::PassUnsupported),
-        (tcp(VIP, 8085, 0), Verdict::PassUnsupported),
-    ];
+    let cases = [(tcp(VIP, 80, usize::from(MTU)), Verdict::PassTooBig), (tcp(VIP, 8084, 0), Verdict::PassUnsupported)];
     for (frame, verdict) in cases {
         let mut lab = Lab::new(&image());
         let first = lab.send(0, &frame);

@@ -23,7 +23,7 @@ pub(super) const BUGS: &[Bug] = &[
         what: "flags of TCP are not seen",
         module: "",
         place: ("entering = ", "s_operation", ";"),
-        wrong: "s_operation & 19'hffff",
+        wrong: "s_operation & 20'h8ffff",
     },
     Bug { what: "sets share one in two", module: "", place: ("enter_set = ", "s_set", ";"), wrong: "s_set & ~1" },
     Bug {
@@ -77,8 +77,20 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         what: "a RST without a flow makes an entry",
         module: "",
-        place: ("ending = operation_reg$5$q[(64'h11)+:(1)] | ", "operation_reg$5$q[(64'h12)+:(1)]", ";"),
+        place: ("ending = (operation_reg$5$q[(64'h11)+:(1)] | ", "operation_reg$5$q[(64'h12)+:(1)]", ") | "),
         wrong: "1'b0",
+    },
+    Bug {
+        what: "an error without a flow makes an entry",
+        module: "",
+        place: ("| ", "operation_reg$5$q[(64'h13)+:(1)]", ";"),
+        wrong: "1'b0",
+    },
+    Bug {
+        what: "an error refreshes its flow",
+        module: "",
+        place: ("write = (hit & ", "~operation_reg$5$q[(64'h13)+:(1)]", ") | "),
+        wrong: "1'b1",
     },
     Bug {
         what: "a SYN establishes a flow",
