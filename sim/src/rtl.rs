@@ -124,12 +124,18 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.tick();
     }
 
-    fn read(&mut self, address: u32) -> u32 {
-        self.core.read_address.next = u64::from(address).into();
-        for _ in 0..window::READ_CLOCKS {
+    /// The first words of a region of the read port: an address every clock, each answered after some clocks.
+    fn read_words(&mut self, region: u32, count: u32) -> Vec<u32> {
+        let mut words = Vec::with_capacity(count as usize);
+        for clock in 0..count + window::READ_CLOCKS - 1 {
+            let word = clock.min(count - 1);
+            self.core.read_address.next = u64::from(region << window::REGION_SHIFT | word).into();
             self.tick();
+            if clock + 1 >= window::READ_CLOCKS {
+                words.push(self.core.read_data.val().to_u32());
+            }
         }
-        self.core.read_data.val().to_u32()
+        words
     }
 
     fn write_words(&mut self, words: &[(u32, u32)]) {
@@ -141,7 +147,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
     }
 
     fn status(&mut self) -> u32 {
-        self.read(window::STATUS << window::REGION_SHIFT)
+        self.read_words(window::STATUS, 1)[0]
     }
 
     fn wait_swept(&mut self) -> Result<(), EngineError> {
@@ -354,13 +360,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
     fn counters(&mut self) -> Result<Counters, EngineError> {
         let geometry = self.tables.geometry;
         let mut set = |region: u32, entries: u32| -> Vec<PacketsBytes> {
-            (0..entries)
-                .map(|entry| {
-                    let base = (region << window::REGION_SHIFT) | (entry * window::COUNTER_WORDS);
-                    let mut word = |index: u32| u64::from(self.read(base + index));
-                    PacketsBytes { packets: word(0) | word(1) << 32, bytes: word(2) | word(3) << 32 }
-                })
-                .collect()
+            tables::packets_bytes(&self.read_words(region, entries * window::COUNTER_WORDS))
         };
         Ok(Counters {
             verdicts: set(window::COUNTER_VERDICT, window::COUNTER_VERDICT_ENTRIES),

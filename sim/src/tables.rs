@@ -1,5 +1,6 @@
 //! The tables that a simulated card has, and which words make it have others.
 
+use maglane_spec::counter::PacketsBytes;
 use maglane_spec::{Geometry, TableImage, flow, window};
 use maglane_sw::engine::EngineError;
 
@@ -50,6 +51,13 @@ impl Tables {
             own: Box::new(self.geometry),
         })
     }
+}
+
+/// The counters of a region of the read port, from its words.
+pub(crate) fn packets_bytes(words: &[u32]) -> Vec<PacketsBytes> {
+    let wide = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    let (entries, _) = words.as_chunks::<{ window::COUNTER_WORDS as usize }>();
+    entries.iter().map(|&[a, b, c, d]| PacketsBytes { packets: wide(a, b), bytes: wide(c, d) }).collect()
 }
 
 /// The tick in a status word.

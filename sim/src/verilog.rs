@@ -199,10 +199,7 @@ impl Engine for Verilog {
     fn counters(&mut self) -> Result<Counters, EngineError> {
         let geometry = self.tables.geometry;
         let mut set = |region: u32, entries: u32| -> Result<Vec<PacketsBytes>, EngineError> {
-            let words = self.read_words(region, entries * window::COUNTER_WORDS)?;
-            let long = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-            let (entries, _) = words.as_chunks::<4>();
-            Ok(entries.iter().map(|&[a, b, c, d]| PacketsBytes { packets: long(a, b), bytes: long(c, d) }).collect())
+            Ok(tables::packets_bytes(&self.read_words(region, entries * window::COUNTER_WORDS)?))
         };
         Ok(Counters {
             verdicts: set(window::COUNTER_VERDICT, window::COUNTER_VERDICT_ENTRIES)?,
