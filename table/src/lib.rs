@@ -16,6 +16,7 @@ pub mod fill;
 mod image;
 pub mod place;
 pub mod prime;
+pub mod study;
 
 pub use config::{Config, ConfigError};
 pub use file::{FileError, TableFile};
