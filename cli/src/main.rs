@@ -9,6 +9,8 @@ mod args;
 mod command;
 mod input;
 mod output;
+#[cfg(feature = "lab")]
+mod progress;
 
 use std::process::ExitCode;
 

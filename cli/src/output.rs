@@ -58,17 +58,17 @@ impl Write for Console {
 #[derive(Debug)]
 pub(crate) struct Columns {
     /// By column: whether it is aligned on the right.
-    right: &'static [bool],
+    right: Vec<bool>,
     rows: Vec<Vec<String>>,
 }
 
 impl Columns {
-    pub(crate) fn new(right: &'static [bool]) -> Self {
-        Self { right, rows: Vec::new() }
+    pub(crate) fn new(right: impl Into<Vec<bool>>) -> Self {
+        Self { right: right.into(), rows: Vec::new() }
     }
 
     /// Adds a row; it may have fewer cells than there are columns.
-    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn row(&mut self, cells: impl Into<Vec<String>>) {
         self.rows.push(cells.into());
     }
 
@@ -81,7 +81,7 @@ impl Columns {
         let mut text = String::new();
         for row in &self.rows {
             let mut line = String::new();
-            for ((cell, &width), &right) in row.iter().zip(&widths).zip(self.right) {
+            for ((cell, &width), &right) in row.iter().zip(&widths).zip(&self.right) {
                 // Writing to a string cannot fail.
                 let _infallible =
                     if right { write!(line, "  {cell:>width$}") } else { write!(line, "  {cell:<width$}") };
@@ -125,7 +125,7 @@ pub(crate) fn shell_word(word: &str) -> String {
 
 /// The verdicts that occurred, as a table.
 pub(crate) fn histogram(title: &str, entries: impl IntoIterator<Item = (&'static str, u64, u64)>) -> String {
-    let mut columns = Columns::new(&[false, true, true]);
+    let mut columns = Columns::new([false, true, true]);
     columns.row([title, "packets", "bytes"].map(str::to_owned));
     for (name, packets, bytes) in entries {
         columns.row([name.to_owned(), thousands(packets), thousands(bytes)]);
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_without_trailing_blanks() {
-        let mut columns = Columns::new(&[false, true]);
+        let mut columns = Columns::new([false, true]);
         columns.row(["name".into(), "slots".into()]);
         columns.row(["a".into(), "1,000".into()]);
         columns.row(["short".into()]);

@@ -110,7 +110,7 @@ fn balance(service: &ServiceBalance) -> String {
     };
     let port = service.port.map_or_else(|| "all ports".to_owned(), |port| format!("port {port}"));
     let disabled = if service.enabled { "" } else { ", disabled: its packets are dropped" };
-    let mut columns = Columns::new(&[false, true, true, true, true, true]);
+    let mut columns = Columns::new([false, true, true, true, true, true]);
     columns.row(["backend", "weight", "slots", "share %", "due %", "deviation %"].map(str::to_owned));
     for backend in &service.backends {
         let deviation = if backend.weight == 0 { "-".to_owned() } else { format!("{:+.2}", 100.0 * backend.deviation) };
@@ -189,7 +189,7 @@ fn moves(service: &ServiceDiff) -> String {
     } else {
         format!(", M was {}", thousands(service.table_size_before))
     };
-    let mut columns = Columns::new(&[false, false, true]);
+    let mut columns = Columns::new([false, false, true]);
     columns.row(["from", "to", "slots"].map(str::to_owned));
     let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "(nobody)".to_owned());
     for one in service.moves.iter().take(MOVES_SHOWN_MAX) {

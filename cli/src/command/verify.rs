@@ -1,6 +1,5 @@
 //! `maglane verify`: captures through several engines in lockstep, one run for each bus width.
 
-mod progress;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +21,7 @@ use crate::args::{Bus, VerifyArgs};
 use crate::command::replay::{flows, verdicts};
 use crate::input;
 use crate::output::{Console, thousands};
+use crate::progress;
 use report::{EngineReport, Report, RunReport, Skipped};
 
 const CONFIG: (&str, &str) = ("examples/web.toml", include_str!("../../../examples/web.toml"));
@@ -106,7 +106,8 @@ impl Job<'_> {
             let _spinner = progress::spinner("loading the tables");
             Lockstep::new(engines, self.image)?
         };
-        let bar = progress::bar(self.frames.len(), self.plan.geometry.bus_bytes);
+        let bus = format!("bus of {} bytes", self.plan.geometry.bus_bytes);
+        let bar = progress::bar(bus, self.frames.len() as u64, "frames");
         let mut found = None;
         for batch in self.frames.chunks(BATCH) {
             let result = match lockstep.process(batch) {

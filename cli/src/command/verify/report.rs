@@ -186,7 +186,7 @@ pub(super) fn command(args: &VerifyArgs, difference: &Difference, bus_bytes: u32
 
 fn performance(run: &RunReport) -> String {
     let seed = run.seed.map_or_else(String::new, |seed| format!(", pauses and backpressure of seed {seed}"));
-    let mut columns = Columns::new(&[false, true, true, true, true, true]);
+    let mut columns = Columns::new([false, true, true, true, true, true]);
     columns.row(["engine", "frames", "seconds", "frames/s", "clocks", "clocks/frame"].map(str::to_owned));
     for engine in &run.engines {
         // Precise to 15 digits: more frames than that take years.

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// A line that goes away when it is dropped.
 #[derive(Debug)]
-pub(super) struct Line(ProgressBar);
+pub(crate) struct Line(ProgressBar);
 
 impl Deref for Line {
     type Target = ProgressBar;
@@ -25,7 +25,7 @@ impl Drop for Line {
 }
 
 /// Something of unknown length.
-pub(super) fn spinner(message: &'static str) -> Line {
+pub(crate) fn spinner(message: &'static str) -> Line {
     if !io::stderr().is_terminal() {
         return Line(ProgressBar::hidden());
     }
@@ -34,12 +34,13 @@ pub(super) fn spinner(message: &'static str) -> Line {
     Line(spinner)
 }
 
-/// Frames of a run.
-pub(super) fn bar(frames: usize, bus_bytes: u32) -> Line {
+/// Something of a known length, in units whose name is in the plural.
+pub(crate) fn bar(message: String, length: u64, units: &str) -> Line {
     if !io::stderr().is_terminal() {
         return Line(ProgressBar::hidden());
     }
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos} of {human_len} frames, {eta} left");
-    let bar = ProgressBar::new(frames as u64).with_message(format!("bus of {bus_bytes} bytes"));
+    let template = format!("{{msg}} {{wide_bar}} {{human_pos}} of {{human_len}} {units}, {{eta}} left");
+    let style = ProgressStyle::with_template(&template);
+    let bar = ProgressBar::new(length).with_message(message);
     Line(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
 }
