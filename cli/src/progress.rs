@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::ops::Deref;
+#[cfg(feature = "lab")]
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -25,6 +26,7 @@ impl Drop for Line {
 }
 
 /// Something of unknown length.
+#[cfg(feature = "lab")]
 pub(crate) fn spinner(message: &'static str) -> Line {
     if !io::stderr().is_terminal() {
         return Line(ProgressBar::hidden());

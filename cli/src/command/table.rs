@@ -1,4 +1,6 @@
-//! `maglane table`: lookup tables as files, their balance, and what changes between two.
+//! `maglane table`: lookup tables as files, their balance, what changes between two, and the study of the fills.
+
+mod study;
 
 use std::io::Write;
 use std::path::Path;
@@ -22,6 +24,7 @@ pub(crate) fn run(args: &TableArgs) -> Result<bool> {
         TableCommand::Build { config, out, json } => build(config, out, *json)?,
         TableCommand::Show { source, service, json } => show(source, service.as_deref(), *json)?,
         TableCommand::Diff { old, new, json } => changes(old, new, *json)?,
+        TableCommand::Study(args) => study::run(args)?,
     }
     Ok(true)
 }

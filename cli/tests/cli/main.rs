@@ -9,6 +9,7 @@
 mod replay;
 #[cfg(feature = "lab")]
 mod rtl;
+mod study;
 mod table;
 #[cfg(feature = "lab")]
 mod verify;
@@ -147,7 +148,7 @@ fn bad_configs() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 fn help_of_every_command_is_there() {
     let folder = Folder::new();
     folder.run(&["--help"]).ended(0).says("Exit code").says("replay");
-    for command in ["replay", "table build", "table show", "table diff"] {
+    for command in ["replay", "table build", "table show", "table diff", "table study"] {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         folder.run(&words).ended(0).says("Example").says(&format!("maglane {command}"));
     }
