@@ -26,6 +26,7 @@ pub struct Lockstep {
     engines: Vec<Box<dyn Engine>>,
     times: Vec<Duration>,
     frames: u64,
+    differing: Vec<Vec<Outcome>>,
 }
 
 impl Lockstep {
@@ -38,7 +39,7 @@ impl Lockstep {
             engine.load(image)?;
         }
         let times = vec![Duration::ZERO; engines.len()];
-        Ok(Self { engines, times, frames: 0 })
+        Ok(Self { engines, times, frames: 0, differing: Vec::new() })
     }
 
     /// Runs a batch through all engines and compares what becomes of every frame. Yields the outcomes of the first
@@ -62,9 +63,19 @@ impl Lockstep {
             pairs.find_map(|(number, (a, b))| difference::of_outcomes(names, number, a, b))
         });
         match differences.min_by_key(|difference| difference.frame) {
-            Some(difference) => Ok(Err(difference)),
+            Some(difference) => {
+                self.differing = all;
+                Ok(Err(difference))
+            }
             None => Ok(Ok(all.swap_remove(0))),
         }
+    }
+
+    /// What each engine made of the frames of the batch that differs, by engine, the reference first; empty as long as
+    /// every batch agrees.
+    #[must_use]
+    pub fn differing(&self) -> &[Vec<Outcome>] {
+        &self.differing
     }
 
     /// Compares the counters of all engines. Yields those of the first, or the first difference.
