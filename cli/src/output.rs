@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Stdout, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use annotate_snippets::Renderer;
 use anyhow::Context;
 use maglane_table::ConfigError;
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
 /// Standard output whose reader may go away: then the rest of the text is lost, and the exit code is still right.
 #[derive(Debug)]
@@ -133,24 +134,45 @@ pub(crate) fn histogram(title: &str, entries: impl IntoIterator<Item = (&'static
     columns.text()
 }
 
+/// A file that has its name only when it is complete; until then it can be given up without a trace.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    name: String,
+    target: PathBuf,
+    file: NamedTempFile,
+}
+
+impl NewFile {
+    /// Begins the file beside its place, which shows whether it can be written there.
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        let name = path.display().to_string();
+        // A link is followed, so that the file it points at is replaced and not the link.
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".maglane-").suffix(".tmp");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // As for every new file: the process's umask takes away what others may not.
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let file = builder.tempfile_in(directory).map_err(plain).with_context(|| format!("cannot write {name}"))?;
+        Ok(Self { name, target, file })
+    }
+
+    /// Writes all bytes and gives the file its name.
+    pub(crate) fn finish(mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let context = || format!("cannot write {}", self.name);
+        self.file.write_all(bytes).with_context(context)?;
+        self.file.persist(&self.target).map_err(|error| error.error).with_context(context)?;
+        Ok(())
+    }
+}
+
 /// Writes a file that has its name only when it is complete.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let context = || format!("cannot write {}", path.display());
-    // A link is followed, so that the file it points at is replaced and not the link.
-    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".maglane-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // As for every new file: the process's umask takes away what others may not.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(directory).map_err(plain).with_context(context)?;
-    file.write_all(bytes).with_context(context)?;
-    file.persist(&target).map_err(|error| error.error).with_context(context)?;
-    Ok(())
+    NewFile::create(path)?.finish(bytes)
 }
 
 /// Tells a person why the command has no answer.
