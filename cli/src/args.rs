@@ -74,6 +74,8 @@ Examples:
       the same with your own
   maglane verify --engines software,rtl --seed 7
       two engines, with the pauses and the backpressure that 7 stands for
+  maglane verify --report run.html
+      the result as a page to read, send or print
   maglane verify --plant rtl:flow_hash --frames 1-100
       is a fault in this stage found? Exit code 1 says that it is
 
@@ -103,6 +105,9 @@ pub(crate) struct VerifyArgs {
     /// Write what the reference engine forwards to this capture, if all agree
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Write a page about the run, whether engines agree or differ: one HTML file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
     /// Where the waveform of a difference goes [default: maglane-frame-N.vcd in the current directory]
     #[arg(long, value_name = "FILE")]
     pub(crate) waveform: Option<PathBuf>,

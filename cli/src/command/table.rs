@@ -106,12 +106,6 @@ fn show(source: &TableSource, service: Option<&str>, json: bool) -> Result<()> {
 }
 
 fn balance(service: &ServiceBalance) -> String {
-    let protocol = match service.protocol {
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        number => format!("protocol {number}"),
-    };
-    let port = service.port.map_or_else(|| "all ports".to_owned(), |port| format!("port {port}"));
     let disabled = if service.enabled { "" } else { ", disabled: its packets are dropped" };
     let mut columns = Columns::new([false, true, true, true, true, true]);
     columns.row(["backend", "weight", "slots", "share %", "due %", "deviation %"].map(str::to_owned));
@@ -136,12 +130,23 @@ fn balance(service: &ServiceBalance) -> String {
         ]);
     }
     format!(
-        "{}: {} {protocol}, {port}, M = {}{disabled}\n{}",
+        "{}: {}, M = {}{disabled}\n{}",
         service.name,
-        service.address,
+        endpoint(service),
         thousands(service.table_size),
         columns.text()
     )
+}
+
+/// Where a service's frames are addressed to.
+pub(super) fn endpoint(service: &ServiceBalance) -> String {
+    let protocol = match service.protocol {
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        number => format!("protocol {number}"),
+    };
+    let port = service.port.map_or_else(|| "all ports".to_owned(), |port| format!("port {port}"));
+    format!("{} {protocol}, {port}", service.address)
 }
 
 fn changes(old: &Path, new: &Path, json: bool) -> Result<()> {

@@ -1,6 +1,8 @@
 //! `maglane verify`: captures through several engines in lockstep, one run for each bus width.
 
+mod page;
 mod report;
+mod traffic;
 
 use std::path::{Path, PathBuf};
 
@@ -12,17 +14,17 @@ use maglane_sim::difference::Difference;
 use maglane_sim::lineup::{Kind, Setting, StartError};
 use maglane_sim::model::ModelError;
 use maglane_sim::verilog::Verilog;
-use maglane_spec::{Geometry, TableImage, Verdict};
+use maglane_spec::{Geometry, Verdict};
 use maglane_sw::engine::{Counters, Engine, EngineError, Frame};
 use maglane_sw::io::capture::{Capture, CaptureWriter};
-use maglane_table::Config;
+use maglane_table::{Config, TableFile};
 
 use crate::args::{Bus, VerifyArgs};
-use crate::command::replay::{flows, verdicts};
 use crate::input;
-use crate::output::{Console, thousands};
+use crate::output::{Console, NewFile, thousands};
 use crate::progress;
-use report::{EngineReport, Report, RunReport, Skipped};
+use report::{EngineReport, Evidence, Report, RunReport, Skipped};
+use traffic::{Tally, Traffic};
 
 const CONFIG: (&str, &str) = ("examples/web.toml", include_str!("../../../examples/web.toml"));
 const CAPTURE: (&str, &[u8]) = ("tests/captures/web.pcap", include_bytes!("../../../tests/captures/web.pcap"));
@@ -32,26 +34,28 @@ const WAVEFORM_FRAMES: usize = 32;
 
 /// Runs the command.
 pub(crate) fn run(args: &VerifyArgs) -> Result<bool> {
-    let image = match &args.config {
-        Some(path) => input::config(path)?.image()?,
-        None => Config::parse(CONFIG.0, CONFIG.1)?.image()?,
+    let tables = match &args.config {
+        Some(path) => input::config(path)?,
+        None => Config::parse(CONFIG.0, CONFIG.1)?,
     };
+    let tables = tables.table_file()?;
     let captures = captures(&args.capture)?;
     let (first, frames) = frames(&captures, args)?;
-    let plans = plans(args, image.geometry)?;
+    let plans = plans(args, tables.image.geometry)?;
     if plans.iter().flat_map(|plan| &plan.kinds).any(|&kind| kind != Kind::Software) {
         input::refuse_empty_frames(&frames, first)?;
     }
     refuse_bad_outputs(args)?;
     let mut writer = args.out.as_deref().map(CaptureWriter::create).transpose()?;
+    let page = args.report.as_deref().map(NewFile::create).transpose()?;
 
     let mut console = Console::new();
-    let mut report = Report::new(!args.json, args, &captures, frames.len());
+    let mut report = Report::new(args, &captures, frames.len(), &plans);
     report.begin(&mut console)?;
     for plan in &plans {
         // The reference forwards the same in every run: the first one writes it.
         let out = if report.runs.is_empty() { writer.as_mut() } else { None };
-        let job = Job { args, image: &image, captures: &captures, frames: &frames, first, plan };
+        let job = Job { args, tables: &tables, captures: &captures, frames: &frames, first, plan };
         let (run, counters) = job.run(out)?;
         let differs = run.difference.is_some();
         report.add(&mut console, run, counters)?;
@@ -63,6 +67,9 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<bool> {
         && let Some(writer) = writer
     {
         report.forwarded = Some(writer.finish()?);
+    }
+    if let Some(page) = page {
+        page.finish(page::page(&report).into_string().as_bytes())?;
     }
     report.end(&mut console)?;
     Ok(report.agree())
@@ -91,7 +98,7 @@ struct Plan {
 /// One run.
 struct Job<'a> {
     args: &'a VerifyArgs,
-    image: &'a TableImage,
+    tables: &'a TableFile,
     captures: &'a [Capture<'static>],
     frames: &'a [Frame<'a>],
     /// Number of the first of the frames in the capture.
@@ -104,11 +111,12 @@ impl Job<'_> {
         let engines = self.plan.kinds.iter().map(|&kind| self.start(kind, false)).collect::<Result<Vec<_>>>()?;
         let mut lockstep = {
             let _spinner = progress::spinner("loading the tables");
-            Lockstep::new(engines, self.image)?
+            Lockstep::new(engines, &self.tables.image)?
         };
         let bus = format!("bus of {} bytes", self.plan.geometry.bus_bytes);
         let bar = progress::bar(bus, self.frames.len() as u64, "frames");
-        let mut found = None;
+        let mut tally = Tally::new(&self.plan.geometry);
+        let (mut found, mut evidence) = (None, None);
         for batch in self.frames.chunks(BATCH) {
             let result = match lockstep.process(batch) {
                 // An engine that hangs or dies disagrees with those that go on; it is not a fault of the input.
@@ -118,6 +126,7 @@ impl Job<'_> {
             match result {
                 Ok(outcomes) => {
                     for (frame, outcome) in batch.iter().zip(outcomes) {
+                        tally.add(frame, &outcome);
                         if let Some(writer) = out.as_deref_mut()
                             && outcome.verdict == Verdict::Forward
                         {
@@ -126,20 +135,21 @@ impl Job<'_> {
                     }
                 }
                 Err(difference) => {
+                    evidence = Evidence::new(&self.plan.kinds, batch, lockstep.differing(), &difference, &mut tally);
                     found = Some(difference);
                     break;
                 }
             }
             bar.inc(batch.len() as u64);
         }
-        let mut counters = None;
+        let mut remembered = None;
         if found.is_none() {
             let result = match lockstep.remembered() {
                 Err(EngineError::Stopped { engine, message }) => Err(self.stopped(&engine, message, self.frames)),
                 other => other?,
             };
             match result {
-                Ok((all, _)) => counters = Some(all),
+                Ok(all) => remembered = Some(all),
                 Err(difference) => found = Some(difference),
             }
         }
@@ -155,19 +165,20 @@ impl Job<'_> {
             frames: lockstep.frames(),
             engines: lockstep.performance().into_iter().map(engine).collect(),
             skipped: self.plan.skipped.clone(),
-            verdicts: counters.as_ref().map(verdicts).unwrap_or_default(),
-            flows: counters.as_ref().map(flows).unwrap_or_default(),
+            frames_agreed: tally.frames(),
+            traffic: Traffic::new(self.tables, &tally, remembered.as_ref()),
             difference: None,
             place: None,
             replay: None,
             waveform: None,
             waveform_error: None,
+            evidence,
         };
         drop(lockstep);
         if let Some(difference) = found {
             self.explain(&mut run, difference);
         }
-        Ok((run, counters))
+        Ok((run, remembered.map(|(counters, _)| counters)))
     }
 
     fn start(&self, kind: Kind, traced: bool) -> Result<Box<dyn Engine>> {
@@ -237,7 +248,7 @@ impl Job<'_> {
     fn record(&self, kind: Kind, frames: &[Frame<'_>], path: &Path) -> Result<()> {
         let mut engine = self.start(kind, true)?;
         let _spinner = progress::spinner("recording a waveform");
-        engine.load(self.image)?;
+        engine.load(&self.tables.image)?;
         // The card remembers flows, so all frames run; the last of them are recorded.
         let (before, shown) = frames.split_at(frames.len().saturating_sub(WAVEFORM_FRAMES));
         for batch in before.chunks(BATCH) {
@@ -336,13 +347,14 @@ fn no_build(geometry: &Geometry) -> String {
 /// Before an engine runs for minutes: could what it finds be written?
 fn refuse_bad_outputs(args: &VerifyArgs) -> Result<()> {
     let inputs: Vec<&Path> = args.capture.iter().chain(&args.config).map(PathBuf::as_path).collect();
-    for path in args.out.iter().chain(&args.waveform) {
+    let outputs = [("--out", &args.out), ("--report", &args.report), ("--waveform", &args.waveform)];
+    let outputs: Vec<(&str, &PathBuf)> =
+        outputs.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))).collect();
+    for (index, (option, path)) in outputs.iter().enumerate() {
         input::check_output(path, &inputs)?;
-    }
-    match (&args.out, &args.waveform) {
-        (Some(out), Some(waveform)) if out == waveform => {
-            bail!("{}: --out and --waveform name the same file", out.display())
+        if let Some((other, _)) = outputs[..index].iter().find(|(_, other)| other == path) {
+            bail!("{}: {other} and {option} name the same file", path.display());
         }
-        _ => Ok(()),
     }
+    Ok(())
 }

@@ -8,6 +8,8 @@
 
 mod replay;
 #[cfg(feature = "lab")]
+mod report;
+#[cfg(feature = "lab")]
 mod rtl;
 mod study;
 mod table;

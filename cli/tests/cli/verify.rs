@@ -9,12 +9,12 @@ use super::{Folder, bad_captures, bad_configs, capture, example, web};
 
 const TWO: [&str; 5] = ["verify", "--engines", "software,rtl", "--bus", "32"];
 
-fn two(more: &[&str]) -> Vec<&'static str> {
+pub(crate) fn two(more: &[&str]) -> Vec<&'static str> {
     // Test programs are short-lived: leaking a few words keeps the calls readable.
     TWO.into_iter().chain(more.iter().map(|&word| &*Box::leak(word.to_owned().into_boxed_str()))).collect()
 }
 
-fn verilator_is_missing(what: &str) -> bool {
+pub(crate) fn verilator_is_missing(what: &str) -> bool {
     let missing = Command::new("verilator").arg("--version").output().is_err();
     if missing {
         assert!(std::env::var_os("MAGLANE_NO_SKIP").is_none(), "skipped: {what}: Verilator is not installed");
@@ -199,6 +199,11 @@ fn bad_requests_are_refused() {
         (&["--capture", "no.pcap"][..], "no.pcap: cannot open"),
         (&["--config", "no.toml"], "no.toml: cannot open"),
         (&["--out", "none/out.pcap"], "none/out.pcap: there is no directory none"),
+        (&["--report", "none/out.html"], "none/out.html: there is no directory none"),
+        (&["--report", "."], ".: not a regular file"),
+        (&["--config", "web.toml", "--report", "web.toml"], "web.toml: the output would overwrite an input"),
+        (&["--out", "a", "--report", "a"], "a: --out and --report name the same file"),
+        (&["--report", "a", "--waveform", "a"], "a: --report and --waveform name the same file"),
         (&["--waveform", "none/wave.vcd"], "none/wave.vcd: there is no directory none"),
         (&["--capture", "web.pcap", "--out", "web.pcap"], "web.pcap: the output would overwrite an input"),
         (&["--config", "web.toml", "--waveform", "web.toml"], "web.toml: the output would overwrite an input"),

@@ -5,13 +5,15 @@ use std::io::Write;
 use anyhow::Result;
 use maglane_sim::difference::Difference;
 use maglane_sim::lineup::Kind;
-use maglane_sw::engine::Counters;
+use maglane_spec::Geometry;
+use maglane_sw::engine::{Counters, Frame, Outcome};
 use maglane_sw::io::capture::Capture;
 use serde::{Serialize, Serializer};
 
-use super::{CAPTURE, CONFIG};
+use super::traffic::{Tally, Traffic};
+use super::{CAPTURE, CONFIG, Plan};
 use crate::args::{FrameRange, VerifyArgs};
-use crate::command::replay::{Counts, histogram};
+use crate::command::replay::histogram;
 use crate::output::{Columns, Console, counted, shell_word, thousands};
 
 /// What a person or a script is told.
@@ -22,11 +24,19 @@ pub(super) struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) forwarded: Option<u64>,
     #[serde(skip)]
-    text: bool,
+    pub(super) args: &'a VerifyArgs,
+    /// Name of the configuration.
     #[serde(skip)]
-    args: &'a VerifyArgs,
+    pub(super) config: String,
+    /// Names of the captures.
     #[serde(skip)]
-    source: String,
+    pub(super) captures: Vec<String>,
+    /// Frames of the captures that are to run.
+    #[serde(skip)]
+    pub(super) frames: usize,
+    /// Sizes of the card in each run that is to be.
+    #[serde(skip)]
+    pub(super) geometries: Vec<Geometry>,
     #[serde(skip)]
     counters: Option<Counters>,
 }
@@ -39,8 +49,10 @@ pub(super) struct RunReport {
     pub(super) frames: u64,
     pub(super) engines: Vec<EngineReport>,
     pub(super) skipped: Vec<Skipped>,
-    pub(super) verdicts: Counts,
-    pub(super) flows: Counts,
+    /// Frames whose outcomes all engines agree on.
+    pub(super) frames_agreed: u64,
+    #[serde(flatten)]
+    pub(super) traffic: Traffic,
     #[serde(serialize_with = "difference")]
     pub(super) difference: Option<Difference>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +61,17 @@ pub(super) struct RunReport {
     pub(super) waveform: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) waveform_error: Option<String>,
+    #[serde(skip)]
+    pub(super) evidence: Option<Evidence>,
+}
+
+/// The frame that engines differ on, and what each made of it.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    /// The frame as it came in.
+    pub(super) frame: Vec<u8>,
+    /// By engine, the reference first.
+    pub(super) outcomes: Vec<(&'static str, Outcome)>,
 }
 
 /// What an engine took.
@@ -67,17 +90,19 @@ pub(super) struct Skipped {
 }
 
 impl<'a> Report<'a> {
-    /// An empty report; `text` is for a person.
-    pub(super) fn new(text: bool, args: &'a VerifyArgs, captures: &[Capture<'_>], frames: usize) -> Self {
+    /// A report without runs.
+    pub(super) fn new(args: &'a VerifyArgs, captures: &[Capture<'_>], frames: usize, plans: &[Plan]) -> Self {
         let config = match &args.config {
             Some(path) => path.display().to_string(),
             None => format!("{} (built in)", CONFIG.0),
         };
-        let built_in = if args.capture.is_empty() { " (built in)" } else { "" };
-        let names: Vec<&str> = captures.iter().map(Capture::name).collect();
-        let source = format!("{} of {}{built_in} with {config}", counted(frames, "frame"), names.join(", "));
-        debug_assert!(!args.capture.is_empty() || names == [CAPTURE.0]);
-        Self { agree: true, runs: Vec::new(), forwarded: None, text, args, source, counters: None }
+        let captures = match &args.capture[..] {
+            [] => vec![format!("{} (built in)", CAPTURE.0)],
+            _ => captures.iter().map(|capture| capture.name().to_owned()).collect(),
+        };
+        let geometries = plans.iter().map(|plan| plan.geometry).collect();
+        let (runs, forwarded, counters) = (Vec::new(), None, None);
+        Self { agree: true, runs, forwarded, args, config, captures, frames, geometries, counters }
     }
 
     /// Whether all engines agreed in all runs so far.
@@ -87,8 +112,9 @@ impl<'a> Report<'a> {
 
     /// Tells what will be compared.
     pub(super) fn begin(&self, console: &mut Console) -> Result<()> {
-        if self.text {
-            writeln!(console, "{}", self.source)?;
+        if !self.args.json {
+            let (frames, captures) = (counted(self.frames, "frame"), self.captures.join(", "));
+            writeln!(console, "{frames} of {captures} with {}", self.config)?;
             if let Some(plant) = self.args.plant {
                 writeln!(console, "a fault is planted on purpose in stage {} of {}", plant.stage.name(), plant.engine)?;
             }
@@ -100,7 +126,7 @@ impl<'a> Report<'a> {
     pub(super) fn add(&mut self, console: &mut Console, run: RunReport, counters: Option<Counters>) -> Result<()> {
         self.agree &= run.difference.is_none();
         self.counters = counters;
-        if self.text {
+        if !self.args.json {
             let new = |skipped: &&Skipped| !self.runs.iter().any(|run| run.skipped.contains(skipped));
             for skipped in run.skipped.iter().filter(new) {
                 writeln!(console, "skipped {}: {}", skipped.engine, skipped.why)?;
@@ -113,7 +139,7 @@ impl<'a> Report<'a> {
 
     /// Tells the end: what all agree on, or the difference and how to go on.
     pub(super) fn end(&self, console: &mut Console) -> Result<()> {
-        if !self.text {
+        if self.args.json {
             return console.json(self);
         }
         let Some(run) = self.runs.last() else { return Ok(()) };
@@ -132,6 +158,9 @@ impl<'a> Report<'a> {
             (None, Some(error)) => writeln!(console, "waveform  none: {error}")?,
             (None, None) => {}
         }
+        if let Some(path) = &self.args.report {
+            writeln!(console, "report    {}", path.display())?;
+        }
         Ok(())
     }
 
@@ -144,6 +173,9 @@ impl<'a> Report<'a> {
         if let (Some(path), Some(forwarded)) = (&self.args.out, self.forwarded) {
             writeln!(console, "{}: {}", path.display(), counted(forwarded, "forwarded frame"))?;
         }
+        if let Some(path) = &self.args.report {
+            writeln!(console, "{}: report", path.display())?;
+        }
         if let Some(plant) = self.args.plant {
             writeln!(console, "these frames do not show the fault planted in {}", plant.engine)?;
         }
@@ -151,6 +183,45 @@ impl<'a> Report<'a> {
         let frames = counted(run.frames, "frame");
         writeln!(console, "{} agree on {frames}: bytes, verdicts, counters, flow table", engines.join(", "))?;
         Ok(())
+    }
+}
+
+impl EngineReport {
+    /// Frames a second.
+    pub(super) fn frames_per_second(&self, frames: u64) -> u64 {
+        // Precise to 15 digits: more frames than that take years.
+        #[allow(clippy::cast_precision_loss)]
+        let per_second = if self.seconds > 0.0 { frames as f64 / self.seconds } else { 0.0 };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let per_second = per_second as u64;
+        per_second
+    }
+
+    /// Clocks a frame, with one decimal; none without a clock or without frames.
+    pub(super) fn clocks_per_frame(&self, frames: u64) -> Option<String> {
+        #[allow(clippy::cast_precision_loss)]
+        let per_frame = |clocks: u64| format!("{:.1}", clocks as f64 / frames as f64);
+        self.clocks.filter(|_| frames > 0).map(per_frame)
+    }
+}
+
+impl Evidence {
+    /// What engines made of the frame of a difference; the frames of the batch before it go into the tally.
+    pub(super) fn new(
+        kinds: &[Kind],
+        batch: &[Frame<'_>],
+        outcomes: &[Vec<Outcome>],
+        difference: &Difference,
+        tally: &mut Tally,
+    ) -> Option<Self> {
+        let before = usize::try_from(difference.frame?.checked_sub(tally.frames() + 1)?).ok()?;
+        let (agreed, differing) = batch.split_at_checked(before)?;
+        for (frame, outcome) in agreed.iter().zip(outcomes.first()?) {
+            tally.add(frame, outcome);
+        }
+        let outcomes =
+            kinds.iter().zip(outcomes).filter_map(|(kind, all)| Some((kind.name(), all.get(before)?.clone())));
+        Some(Self { frame: differing.first()?.bytes.to_vec(), outcomes: outcomes.collect() })
     }
 }
 
@@ -189,18 +260,9 @@ fn performance(run: &RunReport) -> String {
     let mut columns = Columns::new([false, true, true, true, true, true]);
     columns.row(["engine", "frames", "seconds", "frames/s", "clocks", "clocks/frame"].map(str::to_owned));
     for engine in &run.engines {
-        // Precise to 15 digits: more frames than that take years.
-        #[allow(clippy::cast_precision_loss)]
-        let frames = run.frames as f64;
-        let per_second = if engine.seconds > 0.0 { frames / engine.seconds } else { 0.0 };
-        let [clocks, clocks_per_frame] = match engine.clocks {
-            #[allow(clippy::cast_precision_loss)]
-            Some(clocks) if run.frames > 0 => [thousands(clocks), format!("{:.1}", clocks as f64 / frames)],
-            Some(clocks) => [thousands(clocks), String::new()],
-            None => [String::new(), String::new()],
-        };
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let per_second = thousands(per_second as u64);
+        let per_second = thousands(engine.frames_per_second(run.frames));
+        let clocks = engine.clocks.map_or_else(String::new, thousands);
+        let clocks_per_frame = engine.clocks_per_frame(run.frames).unwrap_or_default();
         let seconds = format!("{:.3}", engine.seconds);
         columns.row([engine.name.clone(), thousands(run.frames), seconds, per_second, clocks, clocks_per_frame]);
     }
