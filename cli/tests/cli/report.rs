@@ -317,3 +317,21 @@ fn page_is_whole_or_not_at_all() {
     #[cfg(target_os = "linux")]
     folder.refused(&two(&["--report", "/proc/run.html"]), "cannot write /proc/run.html");
 }
+
+#[cfg(unix)]
+#[test]
+fn engine_that_does_not_start_leaves_the_page_as_it_was() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = Folder::new();
+    folder.put(PAGE, "before").put("verilator", "#!/bin/sh\ntest \"$1\" = --version && echo Verilator 5.0\n");
+    std::fs::set_permissions(folder.path("verilator"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = folder.path("");
+    let mut command = folder.command(&["verify", "--engines", "software,verilog", "--report", PAGE]);
+    let output = command.env("PATH", &path).env("MAGLANE_CACHE", path.join("cache")).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("engine `verilog` does not start"), "{text}");
+    assert_eq!(std::fs::read(folder.path(PAGE)).unwrap(), b"before");
+    assert_eq!(folder.files(), ["cache", PAGE, "verilator"]);
+}
