@@ -13,6 +13,7 @@ pub mod lineup;
 pub mod model;
 pub mod module;
 pub mod rtl;
+pub mod shrink;
 pub mod stimulus;
 mod tables;
 mod ticks;

@@ -9,7 +9,7 @@ use maglane_sim::difference::Difference;
 use maglane_sim::lineup::{Kind, Setting};
 use maglane_spec::{Stage, TableImage};
 use maglane_sw::engine::{Counters, Engine, Frame, Outcome};
-use maglane_sw::io::capture::Capture;
+use maglane_sw::io::capture::{Capture, CaptureWriter};
 use maglane_table::Config;
 
 /// The repository's root.
@@ -91,6 +91,17 @@ pub(crate) fn crosscheck(
     Ok((outcomes, counters))
 }
 
+/// Writes frames, a tenth of a millisecond apart, as a capture beside the build's other products.
+pub(crate) fn keep(name: &str, frames: &[Vec<u8>]) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pcap"));
+    let mut writer = CaptureWriter::create(&path).unwrap();
+    for frame in views(frames) {
+        writer.write(&frame).unwrap();
+    }
+    writer.finish().unwrap();
+    path
+}
+
 /// Splitmix64, enough to make frames.
 pub(crate) struct Random(pub(crate) u64);
 
@@ -150,6 +161,22 @@ impl Transport {
         self.target.0 == [192, 0, 2, 12]
     }
 
+    /// An ICMP error about an answer of the service to the client, with as little of it as is enough.
+    pub(crate) fn error(&self) -> Vec<u8> {
+        let (destination, protocol, port) = self.target;
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+        frame.extend([0x45, 0, 0, 52, 0, 1, 0x40, 0, 64, 1, 0, 0, 203, 0, 113, 200]);
+        frame.extend(destination);
+        frame.extend([3, 4, 0, 0, 0, 0, 5, 0]);
+        frame.extend([0x45, 0, 5, 220, 0, 1, 0x40, 0, 64, protocol, 0, 0]);
+        frame.extend(destination);
+        frame.extend(self.source);
+        frame.extend(port.to_be_bytes());
+        frame.extend(self.source_port.to_be_bytes());
+        set_checksum(&mut frame[14..]);
+        frame
+    }
+
     /// The frame, with TCP flags.
     pub(crate) fn frame(&self, flags: u8) -> Vec<u8> {
         let (destination, protocol, port) = self.target;
@@ -157,14 +184,20 @@ impl Transport {
         frame.extend([0x45, 0, 0, 46, 0, 1, 0x40, 0, 64, protocol, 0, 0]);
         frame.extend(self.source);
         frame.extend(destination);
-        let sum: u32 = frame[14..34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
-        let folded = (sum & 0xffff) + (sum >> 16);
-        let checksum = !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap();
-        frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+        set_checksum(&mut frame[14..]);
         frame.extend(self.source_port.to_be_bytes());
         frame.extend(port.to_be_bytes());
         frame.extend([0, 26, 0, 0, 0, 0, 0, 0, 0x50, flags]);
         frame.resize(60, 0);
         frame
     }
+}
+
+/// Makes the header checksum of an IPv4 packet.
+pub(crate) fn set_checksum(packet: &mut [u8]) {
+    packet[10..12].fill(0);
+    let sum: u32 = packet[..20].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let checksum = !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap();
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
 }

@@ -14,6 +14,7 @@ use maglane_sw::Pipeline;
 use maglane_sw::engine::{Counters, Engine, Frame, Outcome};
 
 use crate::bench::{self, Random, Transport};
+use crate::coverage::FlowCoverage;
 
 pub(crate) const ACK: u8 = 0x10;
 pub(crate) const SYN: u8 = 0x02;
@@ -126,7 +127,8 @@ impl Traffic {
         let flow = if random.one_in(2) { self.favourite } else { random.below(self.flows.len() as u64) };
         let flags = [ACK, ACK, ACK, ACK, SYN, SYN, FIN, RST, SYN | FIN, FIN | RST, SYN | ACK, 0][random.below(12)];
         let flow = if random.one_in(40) { Transport::to(TARGETS[6]).from(1) } else { self.flows[flow] };
-        (self.time_ns.saturating_sub(random.next() % 3 * 600_000), flow.frame(flags))
+        let frame = if random.one_in(12) { flow.error() } else { flow.frame(flags) };
+        (self.time_ns.saturating_sub(random.next() % 3 * 600_000), frame)
     }
 }
 
@@ -135,6 +137,7 @@ struct Met {
     counters: Counters,
     updates: usize,
     live: usize,
+    coverage: FlowCoverage,
 }
 
 /// Runs colliding flows through engines, with new tables every now and then, and compares everything.
@@ -145,16 +148,28 @@ fn collide(profile: Profile, kind: Kind, seed: u64, frames: usize, tick_one_in: 
     let mut lockstep = Lockstep::new(bench::lineup(&[kind], profile, stimulus), &tables).unwrap();
     let mut random = Random(seed + 1);
     let (mut done, mut updates) = (0, 0);
+    // Software once more, for a look at the flow table after every frame; for some of them is enough.
+    let mut watched = Pipeline::new(tables.geometry);
+    watched.load(&tables).unwrap();
+    let mut coverage = FlowCoverage::default();
+    let sets = u64::from(tables.geometry.flow_sets);
     while done < frames {
         let batch: Vec<(u64, Vec<u8>)> = (0..BATCH).map(|_| traffic.next()).collect();
         let views: Vec<Frame<'_>> = batch.iter().map(|(time_ns, bytes)| Frame { time_ns: *time_ns, bytes }).collect();
         if let Err(difference) = lockstep.process(&views).unwrap() {
             panic!("seed {seed}, {}: {difference}", profile.name());
         }
+        for view in views.iter().filter(|_| done < 20_000) {
+            let before = watched.flow_state().unwrap().entries;
+            let outcome = watched.process(&[*view]).unwrap().remove(0);
+            let steered = outcome.verdict == Verdict::Forward && view.bytes[14 + 9] == 1;
+            coverage.observe(sets, &before, &watched.flow_state().unwrap().entries, &outcome, steered);
+        }
         done += BATCH;
         if random.one_in(8) {
             tables = image(profile, random.next());
             lockstep.update(&tables).unwrap();
+            watched.update(&tables).unwrap();
             updates += 1;
             if let Err(difference) = lockstep.flow_state().unwrap() {
                 panic!("seed {seed}, {}, after an update: {difference}", profile.name());
@@ -163,7 +178,7 @@ fn collide(profile: Profile, kind: Kind, seed: u64, frames: usize, tick_one_in: 
     }
     match lockstep.remembered().unwrap() {
         Ok((counters, state)) => {
-            Met { counters, updates, live: state.entries.iter().filter(|&&entry| entry != 0).count() }
+            Met { counters, updates, live: state.entries.iter().filter(|&&entry| entry != 0).count(), coverage }
         }
         Err(difference) => panic!("seed {seed}, {}: {difference}", profile.name()),
     }
@@ -174,6 +189,7 @@ fn assert_all_met(met: &Met) {
         assert!(met.counters.flows[usize::from(outcome.code())].packets > 0, "{} was never met", outcome.name());
     }
     assert!(met.updates > 0 && met.live > 0);
+    met.coverage.points.check(FlowCoverage::wanted());
 }
 
 #[test]

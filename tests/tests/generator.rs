@@ -3,7 +3,7 @@
 
 use maglane_spec::TableImage;
 
-use crate::bench::{self, Random};
+use crate::bench::{self, Random, set_checksum};
 
 /// Ports of each client, so that flows come again.
 const CLIENT_PORTS: u64 = 6;
@@ -82,6 +82,15 @@ pub(crate) fn frame(random: &mut Random) -> Vec<u8> {
     }
     frame.extend(if ipv6 { [0x86, 0xdd] } else { [8, 0] });
     frame.extend(packet);
+    // Not IP; not for us.
+    if random.one_in(30) {
+        let start = if frame[12..14] == [0x81, 0] { 18 } else { 14 };
+        frame[start - 2..start].copy_from_slice(&[8, 6]);
+    }
+    if random.one_in(30) {
+        let at = random.below(6);
+        frame[at] ^= 1 << random.below(8);
+    }
     // Faults anywhere among the headers; truncation; padding.
     if random.one_in(5) {
         let at = random.below(frame.len().min(112) as u64);
@@ -140,6 +149,11 @@ fn segment(random: &mut Random, target: Target, answer: bool) -> Vec<u8> {
         body.extend([0, 8, 0, 0]);
     }
     body.extend((0..payload_len).map(|_| random.next().to_le_bytes()[0]));
+    // A packet that says itself how short it is: the checks of TCP and UDP at their boundaries.
+    if random.one_in(20) {
+        let len = [random.below(24), 7, 8, 19, 20][random.below(5)];
+        body.truncate(len);
+    }
     let client = client(target, client_number);
     let (source, destination) =
         if answer { (target.address, client.as_slice()) } else { (client.as_slice(), target.address) };
@@ -189,12 +203,4 @@ fn ip(random: &mut Random, source: &[u8], destination: &[u8], protocol: u8, body
     packet.extend_from_slice(destination);
     packet.extend_from_slice(body);
     packet
-}
-
-fn set_checksum(packet: &mut [u8]) {
-    packet[10..12].fill(0);
-    let sum: u32 = packet[..20].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    let checksum = !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap();
-    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
 }

@@ -5,6 +5,7 @@
 mod bench;
 mod captures;
 mod corpus;
+mod coverage;
 mod cycles;
 mod faults;
 mod flows;

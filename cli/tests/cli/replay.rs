@@ -9,12 +9,12 @@ const REPLAY: [&str; 7] = ["replay", "--config", "web.toml", "--in", "web.pcap",
 #[test]
 fn replay_writes_forwarded_frames_with_their_times() {
     let folder = web();
-    folder.run(&REPLAY).ended(0).says("1,843 frames").says("out.pcap: 857 forwarded frames");
+    folder.run(&REPLAY).ended(0).says("1,843 frames").says("out.pcap: 881 forwarded frames");
     let input = Capture::open(&folder.path("web.pcap")).unwrap();
     let times: Vec<u64> = input.frames().map(|frame| frame.unwrap().time_ns).collect();
     let out = Capture::open(&folder.path("out.pcap")).unwrap();
     let frames: Vec<_> = out.frames().map(Result::unwrap).collect();
-    assert_eq!(frames.len(), 857);
+    assert_eq!(frames.len(), 881);
     assert!(frames.iter().all(|frame| times.contains(&frame.time_ns)));
     assert_eq!(folder.files(), ["out.pcap", "web.pcap", "web.toml"]);
 }
@@ -25,8 +25,8 @@ fn replay_tells_a_script_the_verdicts() {
     let report = folder.run(&[&REPLAY[..], &["--json"]].concat()).ended(0).json();
     assert_eq!(report["engine"], "software");
     assert_eq!(report["frames"], 1_843);
-    assert_eq!(report["forwarded"], 857);
-    assert_eq!(report["verdicts"]["forward"]["packets"], 857);
+    assert_eq!(report["forwarded"], 881);
+    assert_eq!(report["verdicts"]["forward"]["packets"], 881);
     assert!(report["verdicts"].get("drop_too_long").is_none(), "verdicts that did not occur are left out");
 }
 
