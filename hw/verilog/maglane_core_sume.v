@@ -5993,8 +5993,8 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
     reg  [2:0] beat_reg$d;
     wire  [2:0] beat_reg$q;
     reg  beat_reg$clock;
-    reg  [59:0] side_reg$d;
-    wire  [59:0] side_reg$q;
+    reg  [43:0] side_reg$d;
+    wire  [43:0] side_reg$q;
     reg  side_reg$clock;
     reg  [31:0] packet_reg$0$d;
     wire  [31:0] packet_reg$0$q;
@@ -6207,7 +6207,7 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
     reg  [31:0] word$25;
     reg  [31:0] word$26;
     reg  [31:0] word$27;
-    reg  [59:0] side;
+    reg  [43:0] side;
     reg  [31:0] aligned$0;
     reg  [31:0] aligned$1;
     reg  [31:0] aligned$2;
@@ -6256,6 +6256,8 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
     reg  [31:0] packet$21;
     reg  [31:0] packet$22;
     reg  has_tag;
+    reg  [15:0] offset;
+    reg  [15:0] header_end;
     reg  [15:0] ethertype_plain;
     reg  [15:0] ethertype_tagged;
     reg  [15:0] low$0;
@@ -6448,7 +6450,7 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
         .q(beat_reg$q),
         .clock(beat_reg$clock)
     );
-    maglane_dff_60 side_reg(
+    maglane_dff_44 side_reg(
         .d(side_reg$d),
         .q(side_reg$q),
         .clock(side_reg$clock)
@@ -7001,10 +7003,10 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
         has_tag = ethertype_plain == tpid;
         side[(64'h0)+:(16)] = window_length_reg$q;
         side[(64'h10)+:(7)] = window_step_reg$q;
-        side[(64'h39)+:(1)] = has_tag;
-        side[(64'h29)+:(16)] = word$3[(32'h10)+:(16)];
-        side[(64'h3b)+:(1)] = settings[(64'h0)+:(1)];
-        side[(64'h3a)+:(1)] = (word$0 == settings[(64'h1)+:(32)]) & (word$1[(32'h0)+:(16)] == settings[(64'h21)+:(16)]);
+        side[(64'h29)+:(1)] = has_tag;
+        side[(64'h19)+:(16)] = word$3[(32'h10)+:(16)];
+        side[(64'h2b)+:(1)] = settings[(64'h0)+:(1)];
+        side[(64'h2a)+:(1)] = (word$0 == settings[(64'h1)+:(32)]) & (word$1[(32'h0)+:(16)] == settings[(64'h21)+:(16)]);
         if (has_tag) begin
             packet_reg$0$d = word$4;
             packet_reg$1$d = word$5;
@@ -7030,9 +7032,8 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
             packet_reg$21$d = word$25;
             packet_reg$22$d = word$26;
             packet_reg$23$d = word$27;
-            side[(64'h27)+:(1)] = ethertype_tagged == ethertype_ipv4;
-            side[(64'h28)+:(1)] = ethertype_tagged == ethertype_ipv6;
-            side[(64'h17)+:(16)] = window_length_reg$q - 32'h12;
+            side[(64'h17)+:(1)] = ethertype_tagged == ethertype_ipv4;
+            side[(64'h18)+:(1)] = ethertype_tagged == ethertype_ipv6;
         end
         else begin
             packet_reg$0$d = word$3;
@@ -7059,9 +7060,8 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
             packet_reg$21$d = word$24;
             packet_reg$22$d = word$25;
             packet_reg$23$d = word$26;
-            side[(64'h27)+:(1)] = ethertype_plain == ethertype_ipv4;
-            side[(64'h28)+:(1)] = ethertype_plain == ethertype_ipv6;
-            side[(64'h17)+:(16)] = window_length_reg$q - 32'he;
+            side[(64'h17)+:(1)] = ethertype_plain == ethertype_ipv4;
+            side[(64'h18)+:(1)] = ethertype_plain == ethertype_ipv6;
         end
         side_reg$d = side;
         aligned$0 = packet_reg$0$q;
@@ -7133,7 +7133,7 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
         quoted_now[(64'ha0)+:(32)] = 32'h0;
         quoted_now[(64'hc0)+:(32)] = 32'h0;
         quoted_now[(64'he0)+:(32)] = 32'h0;
-        if (side_reg$q[(64'h28)+:(1)]) begin
+        if (side_reg$q[(64'h18)+:(1)]) begin
             traffic_class = (packet$0[(32'h0)+:(8)] << 32'h4) | ((packet$0[(32'hc)+:(4)]) & 8'hff);
             length_lanes = low$1;
             protocol = packet$1[(32'h10)+:(8)];
@@ -7189,9 +7189,9 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
         is_tcp = protocol == protocol_tcp;
         parsed_reg$0$d[(64'h0)+:(5)] = 32'h0;
         parsed_reg$0$d[(64'h5)+:(16)] = side_reg$q[(64'h0)+:(16)];
-        parsed_reg$0$d[(64'h15)+:(1)] = side_reg$q[(64'h39)+:(1)];
-        parsed_reg$0$d[(64'h16)+:(16)] = side_reg$q[(64'h29)+:(16)];
-        parsed_reg$0$d[(64'h26)+:(1)] = side_reg$q[(64'h28)+:(1)];
+        parsed_reg$0$d[(64'h15)+:(1)] = side_reg$q[(64'h29)+:(1)];
+        parsed_reg$0$d[(64'h16)+:(16)] = side_reg$q[(64'h19)+:(16)];
+        parsed_reg$0$d[(64'h26)+:(1)] = side_reg$q[(64'h18)+:(1)];
         parsed_reg$0$d[(64'h27)+:(1)] = 1'b0;
         parsed_reg$0$d[(64'h28)+:(8)] = traffic_class;
         parsed_reg$0$d[(64'h30)+:(16)] = 32'h0;
@@ -7199,7 +7199,7 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
         parsed_reg$0$d[(64'h40)+:(1)] = is_tcp & flags_byte[32'h1];
         parsed_reg$0$d[(64'h42)+:(1)] = is_tcp & flags_byte[32'h2];
         parsed_reg$0$d[(64'h43)+:(7)] = side_reg$q[(64'h10)+:(7)];
-        fields_reg$0$d[(64'h0)+:(1)] = ~side_reg$q[(64'h28)+:(1)];
+        fields_reg$0$d[(64'h0)+:(1)] = ~side_reg$q[(64'h18)+:(1)];
         fields_reg$0$d[(64'h11)+:(16)] = (length_lanes << 32'h8) | (length_lanes >> 32'h8);
         fields_reg$0$d[(64'h21)+:(4)] = packet$0[(32'h0)+:(4)];
         fields_reg$0$d[(64'h25)+:(4)] = offset_byte[(32'h4)+:(4)];
@@ -7207,22 +7207,34 @@ module maglane_core$parse(clock,reset,settings,fire,data,last,length,step,valid,
         fields_reg$0$d[(64'h2a)+:(1)] = protocol == protocol_udp;
         fields_reg$0$d[(64'h2c)+:(16)] = 32'h0;
         checks_reg$0$d[(64'h0)+:(1)] = side_reg$q[(64'h0)+:(16)] > frame_len_max;
-        checks_reg$0$d[(64'h1)+:(1)] = ~side_reg$q[(64'h3b)+:(1)];
-        checks_reg$0$d[(64'h2)+:(1)] = (side_reg$q[(64'h0)+:(16)] < 32'he) | (side_reg$q[(64'h39)+:(1)] & (side_reg$q[(64'h0)+:(16)] < 32'h12));
-        checks_reg$0$d[(64'h3)+:(1)] = settings[(64'h31)+:(1)] & ~side_reg$q[(64'h3a)+:(1)];
-        checks_reg$0$d[(64'h4)+:(1)] = ~(side_reg$q[(64'h27)+:(1)] | side_reg$q[(64'h28)+:(1)]);
-        if (side_reg$q[(64'h28)+:(1)]) begin
-            fields_reg$0$d[(64'h1)+:(16)] = side_reg$q[(64'h17)+:(16)] - 32'h28;
+        checks_reg$0$d[(64'h1)+:(1)] = ~side_reg$q[(64'h2b)+:(1)];
+        checks_reg$0$d[(64'h2)+:(1)] = (side_reg$q[(64'h0)+:(16)] < 32'he) | (side_reg$q[(64'h29)+:(1)] & (side_reg$q[(64'h0)+:(16)] < 32'h12));
+        checks_reg$0$d[(64'h3)+:(1)] = settings[(64'h31)+:(1)] & ~side_reg$q[(64'h2a)+:(1)];
+        checks_reg$0$d[(64'h4)+:(1)] = ~(side_reg$q[(64'h17)+:(1)] | side_reg$q[(64'h18)+:(1)]);
+        offset = 32'he;
+        header_end = 32'h22;
+        if (side_reg$q[(64'h18)+:(1)] & side_reg$q[(64'h29)+:(1)]) begin
+            offset = 32'h3a;
+            header_end = 32'h3a;
+        end
+        else if (side_reg$q[(64'h18)+:(1)]) begin
+            offset = 32'h36;
+            header_end = 32'h36;
+        end
+        else if (side_reg$q[(64'h29)+:(1)]) begin
+            offset = 32'h12;
+            header_end = 32'h26;
+        end
+        fields_reg$0$d[(64'h1)+:(16)] = side_reg$q[(64'h0)+:(16)] - offset;
+        checks_reg$0$d[(64'h5)+:(1)] = side_reg$q[(64'h0)+:(16)] < header_end;
+        if (side_reg$q[(64'h18)+:(1)]) begin
             fields_reg$0$d[(64'h2b)+:(1)] = protocol == protocol_icmpv6;
-            checks_reg$0$d[(64'h5)+:(1)] = side_reg$q[(64'h17)+:(16)] < 32'h28;
             checks_reg$0$d[(64'h6)+:(1)] = packet$0[(32'h4)+:(4)] != 32'h6;
             checks_reg$0$d[(64'h9)+:(1)] = 1'b0;
             checks_reg$0$d[(64'hc)+:(1)] = protocol == protocol_fragment;
         end
         else begin
-            fields_reg$0$d[(64'h1)+:(16)] = side_reg$q[(64'h17)+:(16)];
             fields_reg$0$d[(64'h2b)+:(1)] = protocol == protocol_icmp;
-            checks_reg$0$d[(64'h5)+:(1)] = side_reg$q[(64'h17)+:(16)] < 32'h14;
             checks_reg$0$d[(64'h6)+:(1)] = packet$0[(32'h4)+:(4)] != 32'h4;
             checks_reg$0$d[(64'h9)+:(1)] = packet$0[(32'h0)+:(4)] != 32'h5;
             checks_reg$0$d[(64'hc)+:(1)] = (high$1 & fragment_mask) != 32'h0;
@@ -7647,12 +7659,15 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
     reg  [15:0] total_reg$4$d;
     wire  [15:0] total_reg$4$q;
     reg  total_reg$4$clock;
-    reg  [15:0] total_reg$5$d;
-    wire  [15:0] total_reg$5$q;
-    reg  total_reg$5$clock;
     reg  [15:0] mtu_reg$d;
     wire  [15:0] mtu_reg$q;
     reg  mtu_reg$clock;
+    reg  [15:0] total_v4_reg$d;
+    wire  [15:0] total_v4_reg$q;
+    reg  total_v4_reg$clock;
+    reg  [15:0] total_v6_reg$d;
+    wire  [15:0] total_v6_reg$q;
+    reg  total_v6_reg$clock;
     reg  [79:0] sums_reg$0$d;
     wire  [79:0] sums_reg$0$q;
     reg  sums_reg$0$clock;
@@ -7678,6 +7693,8 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
     reg  [31:0] word$3;
     reg  to_v6;
     reg  [15:0] added;
+    reg  [15:0] added_v6;
+    reg  [15:0] total;
     reg  [15:0] hash_part;
     reg  [15:0] source_part;
     reg  [15:0] source_number;
@@ -7897,15 +7914,20 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
         .q(total_reg$4$q),
         .clock(total_reg$4$clock)
     );
-    maglane_dff_16 total_reg$5(
-        .d(total_reg$5$d),
-        .q(total_reg$5$q),
-        .clock(total_reg$5$clock)
-    );
     maglane_dff_16 mtu_reg(
         .d(mtu_reg$d),
         .q(mtu_reg$q),
         .clock(mtu_reg$clock)
+    );
+    maglane_dff_16 total_v4_reg(
+        .d(total_v4_reg$d),
+        .q(total_v4_reg$q),
+        .clock(total_v4_reg$clock)
+    );
+    maglane_dff_16 total_v6_reg(
+        .d(total_v6_reg$d),
+        .q(total_v6_reg$q),
+        .clock(total_v6_reg$clock)
     );
     maglane_dff_80 sums_reg$0(
         .d(sums_reg$0$d),
@@ -7945,48 +7967,55 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
         checksum_reg$clock = clock;
         outer_v6_reg$clock = clock;
         payload_reg$clock = clock;
+        total_v4_reg$clock = clock;
+        total_v6_reg$clock = clock;
         valid_reg$d = valid_reg$q;
         mtu_reg$d = mtu_reg$q;
         fold_reg$d = fold_reg$q;
         checksum_reg$d = checksum_reg$q;
         outer_v6_reg$d = outer_v6_reg$q;
         payload_reg$d = payload_reg$q;
+        total_v4_reg$d = total_v4_reg$q;
+        total_v6_reg$d = total_v6_reg$q;
         frame_reg$0$clock = clock;
         next_hop_low_reg$0$clock = clock;
         next_hop_high_reg$0$clock = clock;
         destination_reg$0$clock = clock;
         source_reg$0$clock = clock;
-        total_reg$0$clock = clock;
         frame_reg$1$clock = clock;
         next_hop_low_reg$1$clock = clock;
         next_hop_high_reg$1$clock = clock;
         destination_reg$1$clock = clock;
         source_reg$1$clock = clock;
-        total_reg$1$clock = clock;
         frame_reg$2$clock = clock;
         next_hop_low_reg$2$clock = clock;
         next_hop_high_reg$2$clock = clock;
         destination_reg$2$clock = clock;
         source_reg$2$clock = clock;
-        total_reg$2$clock = clock;
         frame_reg$3$clock = clock;
         next_hop_low_reg$3$clock = clock;
         next_hop_high_reg$3$clock = clock;
         destination_reg$3$clock = clock;
         source_reg$3$clock = clock;
-        total_reg$3$clock = clock;
         frame_reg$4$clock = clock;
         next_hop_low_reg$4$clock = clock;
         next_hop_high_reg$4$clock = clock;
         destination_reg$4$clock = clock;
         source_reg$4$clock = clock;
-        total_reg$4$clock = clock;
         frame_reg$5$clock = clock;
         next_hop_low_reg$5$clock = clock;
         next_hop_high_reg$5$clock = clock;
         destination_reg$5$clock = clock;
         source_reg$5$clock = clock;
-        total_reg$5$clock = clock;
+        total_reg$0$clock = clock;
+        total_reg$1$clock = clock;
+        total_reg$2$clock = clock;
+        total_reg$3$clock = clock;
+        total_reg$4$clock = clock;
+        total_reg$1$d = total_reg$0$q;
+        total_reg$2$d = total_reg$1$q;
+        total_reg$3$d = total_reg$2$q;
+        total_reg$4$d = total_reg$3$q;
         sums_reg$0$clock = clock;
         sums_reg$1$clock = clock;
         sums_reg$2$clock = clock;
@@ -7995,31 +8024,26 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
         next_hop_high_reg$1$d = next_hop_high_reg$0$q;
         destination_reg$1$d = destination_reg$0$q;
         source_reg$1$d = source_reg$0$q;
-        total_reg$1$d = total_reg$0$q;
         frame_reg$2$d = frame_reg$1$q;
         next_hop_low_reg$2$d = next_hop_low_reg$1$q;
         next_hop_high_reg$2$d = next_hop_high_reg$1$q;
         destination_reg$2$d = destination_reg$1$q;
         source_reg$2$d = source_reg$1$q;
-        total_reg$2$d = total_reg$1$q;
         frame_reg$3$d = frame_reg$2$q;
         next_hop_low_reg$3$d = next_hop_low_reg$2$q;
         next_hop_high_reg$3$d = next_hop_high_reg$2$q;
         destination_reg$3$d = destination_reg$2$q;
         source_reg$3$d = source_reg$2$q;
-        total_reg$3$d = total_reg$2$q;
         frame_reg$4$d = frame_reg$3$q;
         next_hop_low_reg$4$d = next_hop_low_reg$3$q;
         next_hop_high_reg$4$d = next_hop_high_reg$3$q;
         destination_reg$4$d = destination_reg$3$q;
         source_reg$4$d = source_reg$3$q;
-        total_reg$4$d = total_reg$3$q;
         frame_reg$5$d = frame_reg$4$q;
         next_hop_low_reg$5$d = next_hop_low_reg$4$q;
         next_hop_high_reg$5$d = next_hop_high_reg$4$q;
         destination_reg$5$d = destination_reg$4$q;
         source_reg$5$d = source_reg$4$q;
-        total_reg$5$d = total_reg$4$q;
         word$0 = s_row[(64'h80)+:(32)];
         word$1 = s_row[(64'ha0)+:(32)];
         word$2 = s_row[(64'hc0)+:(32)];
@@ -8038,16 +8062,18 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
         destination_reg$0$d[(64'h40)+:(32)] = s_row[(64'h40)+:(32)];
         destination_reg$0$d[(64'h60)+:(32)] = s_row[(64'h60)+:(32)];
         added = added_plain;
-        if (to_v6 & s_frame[(64'h4f)+:(1)]) begin
-            added = added_keyed_v6;
-        end
-        else if (to_v6) begin
-            added = added_plain_v6;
-        end
-        else if (s_frame[(64'h4f)+:(1)]) begin
+        added_v6 = added_plain_v6;
+        if (s_frame[(64'h4f)+:(1)]) begin
             added = added_keyed;
+            added_v6 = added_keyed_v6;
         end
-        total_reg$0$d = s_frame[(64'h2f)+:(16)] + added;
+        total_v4_reg$d = s_frame[(64'h2f)+:(16)] + added;
+        total_v6_reg$d = s_frame[(64'h2f)+:(16)] + added_v6;
+        total = total_v4_reg$q;
+        if (outer_v6_reg$q[32'h0]) begin
+            total = total_v6_reg$q;
+        end
+        total_reg$0$d = total;
         source_word = settings[(64'h3a)+:(32)];
         source_part = source_word[(32'h10)+:(16)];
         source_number = (source_part << 32'h8) | (source_part >> 32'h8);
@@ -8055,10 +8081,10 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
         hash_part = (source_number & keep_mask) | (word$3[(32'h0)+:(16)] & settings[(64'h5a)+:(16)]);
         source_lanes = (hash_part << 32'h8) | (hash_part >> 32'h8);
         source_reg$0$d = ((source_word[(32'h0)+:(16)]) & 32'hffffffff) | (((source_lanes) & 32'hffffffff) << 32'h10);
-        if ((frame_reg$0$q[(64'h0)+:(5)] == 32'h0) & (total_reg$0$q > mtu_reg$q)) begin
+        if ((frame_reg$0$q[(64'h0)+:(5)] == 32'h0) & (total > mtu_reg$q)) begin
             frame_reg$1$d[(64'h0)+:(5)] = pass_too_big;
         end
-        total_lanes = (total_reg$0$q << 32'h8) | (total_reg$0$q >> 32'h8);
+        total_lanes = (total_v4_reg$q << 32'h8) | (total_v4_reg$q >> 32'h8);
         first_word = ((version_ihl) & 16'hffff) | (((frame_reg$0$q[(64'h27)+:(8)]) & 16'hffff) << 32'h8);
         ttl_word = ((settings[(64'h32)+:(8)]) & 16'hffff) | (((protocol_gre) & 16'hffff) << 32'h8);
         sums_reg$0$d[(64'h0)+:(20)] = ((first_word) & 20'hfffff) + ((total_lanes) & 20'hfffff);
@@ -8077,7 +8103,7 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
         folded = fold[(32'h0)+:(16)];
         checksum_reg$d = ~folded;
         frame = frame_reg$5$q;
-        total_out_lanes = (total_reg$5$q << 32'h8) | (total_reg$5$q >> 32'h8);
+        total_out_lanes = (total_reg$4$q << 32'h8) | (total_reg$4$q >> 32'h8);
         over_v6 = outer_v6_reg$q[32'h5];
         destination = destination_reg$5$q;
         outer_v4[(64'h0)+:(8)] = version_ihl;
@@ -8090,7 +8116,7 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
         outer_v4[(64'h50)+:(16)] = checksum_reg$q;
         outer_v4[(64'h60)+:(32)] = source_reg$5$q;
         outer_v4[(64'h80)+:(32)] = destination[(64'h0)+:(32)];
-        payload_reg$d = total_reg$4$q - 32'h28;
+        payload_reg$d = total_reg$3$q - 32'h28;
         traffic_class = frame[(64'h27)+:(8)];
         label = frame[(64'h70)+:(32)];
         label_lanes = label[(32'h0)+:(16)];
@@ -8175,7 +8201,7 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
         egress[(64'h8a)+:(1)] = over_v6;
         egress[(64'h15)+:(16)] = frame[(64'h5)+:(16)];
         if (frame[(64'h0)+:(5)] == 32'h0) begin
-            egress[(64'h15)+:(16)] = prefix_length + total_reg$5$q;
+            egress[(64'h15)+:(16)] = prefix_length + total_reg$4$q;
         end
         else if ((frame[(64'h0)+:(5)] & drop_bit) != 32'h0) begin
             egress[(64'h15)+:(16)] = 32'h0;
@@ -14735,6 +14761,20 @@ module maglane_dff_43(d,q,clock);
     // Update code (custom)
     initial begin
        q = 43'h0;
+    end
+    always @(posedge clock) begin
+       q <= d;
+    end
+endmodule
+
+module maglane_dff_44(d,q,clock);
+    // Module arguments
+    input wire  [43:0] d;
+    output reg  [43:0] q;
+    input wire  clock;
+    // Update code (custom)
+    initial begin
+       q = 44'h0;
     end
     always @(posedge clock) begin
        q <= d;

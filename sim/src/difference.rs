@@ -3,7 +3,7 @@
 use std::fmt;
 
 use maglane_spec::counter::PacketsBytes;
-use maglane_spec::wire::{ethernet, gre, ipv4};
+use maglane_spec::wire::{ethernet, gre, ipv4, ipv6};
 use maglane_spec::{FlowOutcome, Stage, Verdict, flow};
 use maglane_sw::engine::{Counters, FlowState, Outcome};
 
@@ -165,13 +165,15 @@ fn of_bytes(a: &Outcome, b: &Outcome) -> (Stage, String, String, String) {
 fn byte_name(frame: &[u8], offset: usize) -> String {
     let tagged = frame.get(ethernet::ETHERTYPE..ethernet::ETHERTYPE + 2) == Some(&ethernet::TPID.to_be_bytes()[..]);
     let outer = if tagged { ethernet::HEADER_LEN + ethernet::TAG_LEN } else { ethernet::HEADER_LEN };
-    let gre_start = outer + ipv4::HEADER_LEN;
+    let is_ipv6 = frame.get(outer - 2..outer) == Some(&ethernet::ETHERTYPE_IPV6.to_be_bytes()[..]);
+    let gre_start = outer + if is_ipv6 { ipv6::HEADER_LEN } else { ipv4::HEADER_LEN };
     let keyed = frame.get(gre_start..gre_start + 2) == Some(&gre::FLAG_KEY.to_be_bytes()[..]);
     let inner = gre_start + gre::HEADER_LEN + if keyed { gre::KEY_LEN } else { 0 };
     match offset {
         0..6 => "destination MAC".into(),
         6..12 => "source MAC".into(),
         _ if offset < outer => "EtherType or tag".into(),
+        _ if offset < gre_start && is_ipv6 => format!("outer IPv6 {}", ipv6_field(offset - outer)),
         _ if offset < gre_start => format!("outer IPv4 {}", ipv4_field(offset - outer)),
         _ if offset < gre_start + gre::HEADER_LEN => "GRE flags or protocol".into(),
         _ if offset < inner => "GRE key".into(),
@@ -190,6 +192,17 @@ fn ipv4_field(offset: usize) -> &'static str {
         ipv4::PROTOCOL => "protocol",
         _ if offset < ipv4::SOURCE => "header checksum",
         _ if offset < ipv4::DESTINATION => "source address",
+        _ => "destination address",
+    }
+}
+
+fn ipv6_field(offset: usize) -> &'static str {
+    match offset {
+        _ if offset < ipv6::PAYLOAD_LENGTH => "version, traffic class or flow label",
+        _ if offset < ipv6::NEXT_HEADER => "payload length",
+        ipv6::NEXT_HEADER => "next header",
+        ipv6::HOP_LIMIT => "hop limit",
+        _ if offset < ipv6::DESTINATION => "source address",
         _ => "destination address",
     }
 }
@@ -244,6 +257,27 @@ mod tests {
             let difference = of_outcomes(("a", "b"), 1, &a, &b).unwrap();
             assert!(difference.field.ends_with(name), "{}", difference.field);
             assert_eq!(difference.stage, Some(Stage::Rewrite));
+        }
+    }
+
+    #[test]
+    fn bytes_of_an_outer_ipv6_header_are_named_by_their_field() {
+        let mut a = forwarded();
+        a.output.resize(90, 0);
+        a.output[12..18].copy_from_slice(&[0x81, 0, 0, 1, 0x86, 0xdd]);
+        a.output[18 + 40] = 0x20;
+        for (offset, name) in [
+            (17, "EtherType or tag"),
+            (18 + 3, "outer IPv6 version, traffic class or flow label"),
+            (18 + 4, "outer IPv6 payload length"),
+            (18 + 6, "outer IPv6 next header"),
+            (18 + 7, "outer IPv6 hop limit"),
+            (18 + 23, "outer IPv6 source address"),
+            (18 + 39, "outer IPv6 destination address"),
+            (18 + 40 + 7, "GRE key"),
+            (18 + 40 + 8, "byte 0 of the inner packet"),
+        ] {
+            assert_eq!(byte_name(&a.output, offset), name, "{offset}");
         }
     }
 

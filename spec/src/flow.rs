@@ -48,7 +48,7 @@ pub const TICK_STEP_MAX: u8 = TICKS;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum FlowOutcome {
-    /// The frame was decided before the flow table.
+    /// The frame was decided before the flow table, or is an ICMP error, which only looks there.
     NotReached = 0,
     /// The flow has an entry, and its backend takes the frame.
     Hit = 1,

@@ -437,7 +437,6 @@ proptest! {
         length in proptest::option::weighted(0.3, 0_u8..100),
     ) {
         let mut frame = Packet { tag: None, ..packet }.frame();
-        frame.truncate(frame.len().max(14 + 70));
         frame.resize(200, 0);
         let mut error = icmp_error(kind, code, &reply(&frame), quoted_len);
         let ipv6 = error[14] >> 4 == 6;

@@ -1,6 +1,7 @@
 //! Goal: the committed captures of made frames agree in all engines, and are what their generators make.
 //!
-//! Method: `collisions.pcap` with its configuration, and `families.pcap`, follow from a seed; `make corpus` writes them again.
+//! Method: `collisions.pcap` with its configuration, and `families.pcap`, follow from a seed; `make corpus` writes them
+//! again.
 //! The simulation takes part too, which is slow, so the captures are short.
 
 use std::fs;

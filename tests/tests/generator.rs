@@ -112,17 +112,40 @@ pub(crate) fn frame(random: &mut Random) -> Vec<u8> {
 
 /// The shortest TCP segment to the service "web" or "web-6", padded to what Ethernet asks for.
 pub(crate) fn shortest(ipv6: bool) -> Vec<u8> {
-    let target = TARGETS[usize::from(ipv6)];
-    let mut body: Vec<u8> = [40_000_u16, target.port].into_iter().flat_map(u16::to_be_bytes).collect();
-    body.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0]);
-    let mut packet = ip(&mut Random(1), &client(target, 7), target.address, 6, &body);
+    let mut frame = valid(ipv6, false, false, false);
+    frame.resize(frame.len().max(60), 0);
+    frame
+}
+
+/// A TCP segment without payload to "web" or "keyed" of either family, or an error that quotes as little of an answer as is
+/// enough; which backend it meets, and so the outer family, follows from its ports.
+pub(crate) fn valid(ipv6: bool, keyed: bool, tagged: bool, error: bool) -> Vec<u8> {
+    let target = TARGETS[usize::from(ipv6) + 2 * usize::from(keyed)];
+    let mut ports = [40_000 + u16::from(tagged), target.port];
+    if error {
+        ports.reverse();
+    }
+    let mut body: Vec<u8> = ports.into_iter().flat_map(u16::to_be_bytes).collect();
+    let client = client(target, 7);
+    let random = &mut Random(1);
+    let mut packet = if error {
+        let quote = ip(random, target.address, &client, 6, &body);
+        body = vec![if ipv6 { 2 } else { 3 }, 4, 0, 0, 0, 0, 5, 0];
+        body.extend(quote);
+        ip(random, &client, target.address, if ipv6 { 58 } else { 1 }, &body)
+    } else {
+        body.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0]);
+        ip(random, &client, target.address, 6, &body)
+    };
     if !ipv6 {
         set_checksum(&mut packet);
     }
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+    if tagged {
+        frame.extend([0x81, 0x00, 0, 5]);
+    }
     frame.extend(if ipv6 { [0x86, 0xdd] } else { [8, 0] });
     frame.extend(packet);
-    frame.resize(frame.len().max(60), 0);
     frame
 }
 

@@ -37,8 +37,8 @@ struct Block {
 /// At the sizes of the laboratory, which have the depth of larger ones but for the memories' banks.
 const BLOCKS: &[Block] = &[
     Block { name: "parse", levels: 7, gated: false },
-    Block { name: "classify", levels: 9, gated: false },
-    Block { name: "flow_hash", levels: 6, gated: true },
+    Block { name: "classify", levels: 10, gated: false },
+    Block { name: "flow_hash", levels: 7, gated: true },
     Block { name: "select", levels: 7, gated: true },
     Block { name: "select$lookup", levels: 6, gated: false },
     Block { name: "select$flow_table", levels: 7, gated: false },

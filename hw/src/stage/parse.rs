@@ -73,7 +73,6 @@ pub struct Fields {
 pub struct Side {
     length: Bits<16>,
     step: Bits<7>,
-    left: Bits<16>,
     ipv4: Bit,
     ipv6: Bit,
     tci: Bits<16>,
@@ -149,6 +148,8 @@ pub struct Parse<const D: usize> {
     aligned: [Signal<Local, Bits<32>>; 24],
     packet: [Signal<Local, Bits<32>>; 23],
     has_tag: Signal<Local, Bit>,
+    offset: Signal<Local, Bits<16>>,
+    header_end: Signal<Local, Bits<16>>,
     ethertype_plain: Signal<Local, Bits<16>>,
     ethertype_tagged: Signal<Local, Bits<16>>,
 
@@ -244,6 +245,8 @@ impl<const D: usize> Default for Parse<D> {
             aligned: std::array::from_fn(|_| Default::default()),
             packet: std::array::from_fn(|_| Default::default()),
             has_tag: Default::default(),
+            offset: Default::default(),
+            header_end: Default::default(),
             ethertype_plain: Default::default(),
             ethertype_tagged: Default::default(),
             low: std::array::from_fn(|_| Default::default()),
@@ -403,14 +406,12 @@ impl<const D: usize> Logic for Parse<D> {
             }
             self.side.next.ipv4 = self.ethertype_tagged.val() == self.ethertype_ipv4.val();
             self.side.next.ipv6 = self.ethertype_tagged.val() == self.ethertype_ipv6.val();
-            self.side.next.left = self.window_length_reg.q.val() - 18;
         } else {
             for i in 0..24 {
                 self.packet_reg[i].d.next = self.word[i + 3].val();
             }
             self.side.next.ipv4 = self.ethertype_plain.val() == self.ethertype_ipv4.val();
             self.side.next.ipv6 = self.ethertype_plain.val() == self.ethertype_ipv6.val();
-            self.side.next.left = self.window_length_reg.q.val() - 14;
         }
         self.side_reg.d.next = self.side.val();
 
@@ -519,17 +520,28 @@ impl<const D: usize> Logic for Parse<D> {
             (self.side_reg.q.val().length < 14) | (self.side_reg.q.val().tagged & (self.side_reg.q.val().length < 18));
         self.checks_reg[0].d.next.other_mac = self.settings.val().check_mac & !self.side_reg.q.val().mac_equal;
         self.checks_reg[0].d.next.not_ip = !(self.side_reg.q.val().ipv4 | self.side_reg.q.val().ipv6);
+        // Where the packet starts, for IPv6 its payload; and where the fixed IP header ends.
+        self.offset.next = 14.into();
+        self.header_end.next = 34.into();
+        if self.side_reg.q.val().ipv6 & self.side_reg.q.val().tagged {
+            self.offset.next = 58.into();
+            self.header_end.next = 58.into();
+        } else if self.side_reg.q.val().ipv6 {
+            self.offset.next = 54.into();
+            self.header_end.next = 54.into();
+        } else if self.side_reg.q.val().tagged {
+            self.offset.next = 18.into();
+            self.header_end.next = 38.into();
+        }
+        self.fields_reg[0].d.next.left = self.side_reg.q.val().length - self.offset.val();
+        self.checks_reg[0].d.next.truncated = self.side_reg.q.val().length < self.header_end.val();
         if self.side_reg.q.val().ipv6 {
-            self.fields_reg[0].d.next.left = self.side_reg.q.val().left - 40;
             self.fields_reg[0].d.next.is_icmp = self.protocol.val() == self.protocol_icmpv6.val();
-            self.checks_reg[0].d.next.truncated = self.side_reg.q.val().left < 40;
             self.checks_reg[0].d.next.version = self.packet[0].val().get_bits::<4>(4) != 6;
             self.checks_reg[0].d.next.options = false;
             self.checks_reg[0].d.next.fragment = self.protocol.val() == self.protocol_fragment.val();
         } else {
-            self.fields_reg[0].d.next.left = self.side_reg.q.val().left;
             self.fields_reg[0].d.next.is_icmp = self.protocol.val() == self.protocol_icmp.val();
-            self.checks_reg[0].d.next.truncated = self.side_reg.q.val().left < 20;
             self.checks_reg[0].d.next.version = self.packet[0].val().get_bits::<4>(4) != 4;
             self.checks_reg[0].d.next.options = self.packet[0].val().get_bits::<4>(0) != 5;
             self.checks_reg[0].d.next.fragment = (self.high[1].val() & self.fragment_mask.val()) != 0;

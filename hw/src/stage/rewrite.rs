@@ -192,9 +192,13 @@ pub struct Rewrite {
     outer_v6_reg: DFF<Bits<6>>,
     to_v6: Signal<Local, Bit>,
     source_reg: [DFF<Bits<32>>; 6],
-    total_reg: [DFF<Bits<16>>; 6],
+    total_reg: [DFF<Bits<16>>; 5],
     mtu_reg: DFF<Bits<16>>,
     added: Signal<Local, Bits<16>>,
+    added_v6: Signal<Local, Bits<16>>,
+    total_v4_reg: DFF<Bits<16>>,
+    total_v6_reg: DFF<Bits<16>>,
+    total: Signal<Local, Bits<16>>,
     hash_part: Signal<Local, Bits<16>>,
     source_part: Signal<Local, Bits<16>>,
     source_number: Signal<Local, Bits<16>>,
@@ -276,6 +280,10 @@ impl Default for Rewrite {
             total_reg: std::array::from_fn(|_| Default::default()),
             mtu_reg: Default::default(),
             added: Default::default(),
+            added_v6: Default::default(),
+            total_v4_reg: Default::default(),
+            total_v6_reg: Default::default(),
+            total: Default::default(),
             hash_part: Default::default(),
             source_part: Default::default(),
             source_number: Default::default(),
@@ -359,14 +367,30 @@ impl Rewrite {
 impl Logic for Rewrite {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, valid_reg, mtu_reg, fold_reg, checksum_reg, outer_v6_reg, payload_reg);
+        dff_setup!(
+            self,
+            clock,
+            valid_reg,
+            mtu_reg,
+            fold_reg,
+            checksum_reg,
+            outer_v6_reg,
+            payload_reg,
+            total_v4_reg,
+            total_v6_reg
+        );
         for i in 0..6 {
             self.frame_reg[i].clock.next = self.clock.val();
             self.next_hop_low_reg[i].clock.next = self.clock.val();
             self.next_hop_high_reg[i].clock.next = self.clock.val();
             self.destination_reg[i].clock.next = self.clock.val();
             self.source_reg[i].clock.next = self.clock.val();
+        }
+        for i in 0..5 {
             self.total_reg[i].clock.next = self.clock.val();
+        }
+        for i in 1..5 {
+            self.total_reg[i].d.next = self.total_reg[i - 1].q.val();
         }
         for i in 0..3 {
             self.sums_reg[i].clock.next = self.clock.val();
@@ -377,7 +401,6 @@ impl Logic for Rewrite {
             self.next_hop_high_reg[i].d.next = self.next_hop_high_reg[i - 1].q.val();
             self.destination_reg[i].d.next = self.destination_reg[i - 1].q.val();
             self.source_reg[i].d.next = self.source_reg[i - 1].q.val();
-            self.total_reg[i].d.next = self.total_reg[i - 1].q.val();
         }
 
         // Row: address, next hop, MTU, encapsulation.
@@ -400,15 +423,20 @@ impl Logic for Rewrite {
         self.destination_reg[0].d.next.w1 = self.s_row.val().w1;
         self.destination_reg[0].d.next.w2 = self.s_row.val().w2;
         self.destination_reg[0].d.next.w3 = self.s_row.val().w3;
+        // Both sums; a clock later the one of the outer family.
         self.added.next = self.added_plain.val();
-        if self.to_v6.val() & self.s_frame.val().gre_keyed {
-            self.added.next = self.added_keyed_v6.val();
-        } else if self.to_v6.val() {
-            self.added.next = self.added_plain_v6.val();
-        } else if self.s_frame.val().gre_keyed {
+        self.added_v6.next = self.added_plain_v6.val();
+        if self.s_frame.val().gre_keyed {
             self.added.next = self.added_keyed.val();
+            self.added_v6.next = self.added_keyed_v6.val();
         }
-        self.total_reg[0].d.next = self.s_frame.val().total_length + self.added.val();
+        self.total_v4_reg.d.next = self.s_frame.val().total_length + self.added.val();
+        self.total_v6_reg.d.next = self.s_frame.val().total_length + self.added_v6.val();
+        self.total.next = self.total_v4_reg.q.val();
+        if self.outer_v6_reg.q.val().get_bit(0) {
+            self.total.next = self.total_v6_reg.q.val();
+        }
+        self.total_reg[0].d.next = self.total.val();
         // Source: hash bits replace the low bits of the address as a number, which are its last lanes.
         self.source_word.next = self.settings.val().tunnel_source;
         self.source_part.next = self.source_word.val().get_bits::<16>(16);
@@ -421,10 +449,10 @@ impl Logic for Rewrite {
             | (bit_cast::<32, 16>(self.source_lanes.val()) << 16);
 
         // MTU, and the sums of the header in lane order (RFC 1071, section 2, B).
-        if (self.frame_reg[0].q.val().verdict == 0) & (self.total_reg[0].q.val() > self.mtu_reg.q.val()) {
+        if (self.frame_reg[0].q.val().verdict == 0) & (self.total.val() > self.mtu_reg.q.val()) {
             self.frame_reg[1].d.next.verdict = self.pass_too_big.val();
         }
-        self.total_lanes.next = (self.total_reg[0].q.val() << 8) | (self.total_reg[0].q.val() >> 8);
+        self.total_lanes.next = (self.total_v4_reg.q.val() << 8) | (self.total_v4_reg.q.val() >> 8);
         self.first_word.next =
             bit_cast::<16, 8>(self.version_ihl.val()) | (bit_cast::<16, 8>(self.frame_reg[0].q.val().dscp_ecn) << 8);
         self.ttl_word.next =
@@ -451,7 +479,7 @@ impl Logic for Rewrite {
 
         // Headers.
         self.frame.next = self.frame_reg[5].q.val();
-        self.total_out_lanes.next = (self.total_reg[5].q.val() << 8) | (self.total_reg[5].q.val() >> 8);
+        self.total_out_lanes.next = (self.total_reg[4].q.val() << 8) | (self.total_reg[4].q.val() >> 8);
         self.over_v6.next = self.outer_v6_reg.q.val().get_bit(5);
         self.destination.next = self.destination_reg[5].q.val();
         self.outer_v4.next.version_ihl = self.version_ihl.val();
@@ -464,7 +492,7 @@ impl Logic for Rewrite {
         self.outer_v4.next.checksum = self.checksum_reg.q.val();
         self.outer_v4.next.source = self.source_reg[5].q.val();
         self.outer_v4.next.destination = self.destination.val().w0;
-        self.payload_reg.d.next = self.total_reg[4].q.val() - 40;
+        self.payload_reg.d.next = self.total_reg[3].q.val() - 40;
         self.traffic_class.next = self.frame.val().dscp_ecn;
         self.label.next = self.frame.val().hash_low;
         self.label_lanes.next = self.label.val().get_bits::<16>(0);
@@ -549,7 +577,7 @@ impl Logic for Rewrite {
         self.egress.next.outer_v6 = self.over_v6.val();
         self.egress.next.out_length = self.frame.val().length;
         if self.frame.val().verdict == 0 {
-            self.egress.next.out_length = self.prefix_length.val() + self.total_reg[5].q.val();
+            self.egress.next.out_length = self.prefix_length.val() + self.total_reg[4].q.val();
         } else if (self.frame.val().verdict & self.drop_bit.val()) != 0 {
             self.egress.next.out_length = 0.into();
         }
