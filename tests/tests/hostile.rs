@@ -75,8 +75,8 @@ fn hostile_frames_agree_in_verilog() {
 
 #[test]
 fn hostile_frames_agree_in_the_simulation() {
-    run(Profile::Lab, Kind::Rtl, bench::seed(103), bench::count(2_500));
-    run(Profile::Lab64, Kind::Rtl, bench::seed(104), bench::count(2_500));
+    run(Profile::Lab, Kind::Rtl, bench::seed(103), bench::count(1_000));
+    run(Profile::Lab64, Kind::Rtl, bench::seed(104), bench::count(1_000));
 }
 
 #[test]
