@@ -31,13 +31,26 @@ struct Set([u64; WAYS]);
 
 /// The one entry that a flow may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate {
+pub struct Candidate {
     /// Its place in the set.
-    pub(crate) way: usize,
+    pub way: usize,
     /// The backend that the flow was given.
-    pub(crate) backend: u16,
+    pub backend: u16,
     /// New, established or closing.
-    pub(crate) state: u8,
+    pub state: u8,
+}
+
+/// A live entry, as someone who watches reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The high bits of the flow's hash, as a number.
+    pub tag: u64,
+    /// The backend that the flow was given.
+    pub backend: u16,
+    /// New, established or closing.
+    pub state: u8,
+    /// Ticks since the flow was last seen.
+    pub age: u8,
 }
 
 impl FlowTable {
@@ -51,7 +64,9 @@ impl FlowTable {
     }
 
     /// The entry of the flow with hash `h`: in the lowest way whose tag is equal.
-    pub(crate) fn candidate(&self, h: u64) -> Option<Candidate> {
+    #[inline]
+    #[must_use]
+    pub fn candidate(&self, h: u64) -> Option<Candidate> {
         let set = &self.sets[self.set_index(h)].0;
         let way = set.iter().position(|&entry| entry >> TAG_SHIFT == h >> TAG_SHIFT && state(entry) != STATE_EMPTY)?;
         Some(Candidate { way, backend: (set[way] >> BACKEND_SHIFT & 0xffff) as u16, state: state(set[way]) })
@@ -103,6 +118,27 @@ impl FlowTable {
         self.tick
     }
 
+    /// The entries of the set of the flow with hash `h`, by way; `None` where a way is empty.
+    #[inline]
+    #[must_use]
+    pub fn set(&self, h: u64) -> [Option<Entry>; WAYS] {
+        self.sets[self.set_index(h)].0.map(|entry| {
+            (state(entry) != STATE_EMPTY).then(|| Entry {
+                tag: entry >> TAG_SHIFT,
+                backend: (entry >> BACKEND_SHIFT & 0xffff) as u16,
+                state: state(entry),
+                age: age(entry, self.tick),
+            })
+        })
+    }
+
+    /// That set alone, at the same tick: to any stage that is given the same `h` it is what the whole table is.
+    #[inline]
+    #[must_use]
+    pub fn excerpt(&self, h: u64) -> Self {
+        Self { sets: vec![self.sets[self.set_index(h)]], tick: self.tick }
+    }
+
     /// All entries, way by way and set by set.
     pub fn entries(&self) -> impl Iterator<Item = u64> {
         self.sets.iter().flat_map(|set| set.0)
@@ -133,8 +169,10 @@ impl FlowTable {
         ways.rev().max_by_key(|&way| age(way))
     }
 
-    /// `h` modulo the number of sets.
-    fn set_index(&self, h: u64) -> usize {
+    /// The set of the flow with hash `h`: `h` modulo the number of sets.
+    #[inline]
+    #[must_use]
+    pub fn set_index(&self, h: u64) -> usize {
         (h & 0xffff_ffff) as u32 as usize & (self.sets.len() - 1)
     }
 }
@@ -195,6 +233,31 @@ mod tests {
             assert_eq!(table.candidate(h ^ 1 << bit).is_some(), (4..24).contains(&bit), "{bit}");
         }
         assert_eq!(table.entries().position(|entry| entry != 0), Some(10 * WAYS + 3), "way by way and set by set");
+    }
+
+    #[test]
+    fn set_tells_every_field_and_the_excerpt_is_the_same_set() {
+        let mut table = FlowTable::new(16);
+        table.step(62, LONG);
+        table.write(0xfedc_ba98_7600_0003, 5, 0xabcd, CLO);
+        table.write(0x0123_4567_8900_0013, 0, 7, NEW);
+        table.write(0x0123_4567_8900_0004, 0, 8, NEW);
+        table.step(4, LONG);
+        table.write(0xfedc_ba98_7600_0003, 6, 1, EST);
+        let entry = |tag, backend, state, age| Some(Entry { tag, backend, state, age });
+        let mut expected = [None; WAYS];
+        expected[0] = entry(0x01_2345_6789, 7, NEW, 4);
+        expected[5] = entry(0xfe_dcba_9876, 0xabcd, CLO, 4);
+        expected[6] = entry(0xfe_dcba_9876, 1, EST, 0);
+        let h = 0xfedc_ba98_7600_0003;
+        assert_eq!(table.set(h), expected);
+        assert_eq!(table.set_index(0xff13), 3);
+        let mut excerpt = table.excerpt(h);
+        assert_eq!((excerpt.set(h), excerpt.tick(), excerpt.entries().count()), (expected, 2, WAYS));
+        assert_eq!((excerpt.candidate(h), excerpt.room(h)), (table.candidate(h), table.room(h)));
+        excerpt.write(h, 1, 9, NEW);
+        table.write(h, 1, 9, NEW);
+        assert_eq!(excerpt.set(h), table.set(h));
     }
 
     #[test]

@@ -116,12 +116,7 @@ impl Pipeline {
     /// A frame whose time is before that of an earlier one is taken to be of the same tick as that.
     pub fn process_frame(&mut self, time_ns: u64, frame: &[u8], out: &mut Vec<u8>) -> Trace {
         out.clear();
-        if let Some(image) = &self.image {
-            let ticks = self.clock.advance(time_ns);
-            if ticks > 0 {
-                self.flows.step(ticks, image.datapath.timeout_ticks);
-            }
-        }
+        self.advance(time_ns);
         let mut trace = Trace {
             verdict: Verdict::Forward,
             service: NO_SERVICE,
@@ -137,6 +132,36 @@ impl Pipeline {
         }
         self.count(&trace, frame.len());
         trace
+    }
+
+    /// Moves the tick to that of a time, and clears what expires on the way, as a frame that came in then would; yields
+    /// by how many ticks. Such a frame then finds the tick where it is: who watches it sees the flow table as it will.
+    #[inline]
+    pub fn advance(&mut self, time_ns: u64) -> u64 {
+        let Some(image) = &self.image else { return 0 };
+        let ticks = self.clock.advance(time_ns);
+        if ticks > 0 {
+            self.flows.step(ticks, image.datapath.timeout_ticks);
+        }
+        ticks
+    }
+
+    /// The tables; none is bypass.
+    #[must_use]
+    pub fn image(&self) -> Option<&Arc<TableImage>> {
+        self.image.as_ref()
+    }
+
+    /// The flow table as it is now.
+    #[must_use]
+    pub fn flow_table(&self) -> &FlowTable {
+        &self.flows
+    }
+
+    /// The next turns of the services with selection by sequence, by service id.
+    #[must_use]
+    pub fn turns(&self) -> &[u16] {
+        &self.turns
     }
 
     /// All counters since the tables were loaded, without a copy.

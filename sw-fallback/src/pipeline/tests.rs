@@ -121,6 +121,27 @@ fn error_takes_no_turn_and_finds_nobody_where_nobody_is() {
 }
 
 #[test]
+fn frame_whose_tick_has_been_stepped_to_meets_what_it_would_have_met() {
+    let frame = tcp(VIP, 80, 9);
+    let (mut watched, mut plain) = (loaded(), loaded());
+    // Of a flow that has expired, one that has not, one whose time goes back; and a jump that empties the table.
+    for (ms, ticks) in [(500, 0), (1_500, 1), (9_000, 8), (70_000, 61), (69_000, 0), (200_000, 130)] {
+        let time_ns = ms * 1_000_000;
+        assert_eq!(watched.advance(time_ns), ticks, "{ms}");
+        assert_eq!(watched.advance(time_ns), 0, "{ms}");
+        let (mut out, mut other) = (Vec::new(), Vec::new());
+        let told = watched.process_frame(time_ns, &frame, &mut out);
+        assert_eq!((told, out), (plain.process_frame(time_ns, &frame, &mut other), other), "{ms}");
+        assert_eq!(watched.flow_state().unwrap(), plain.flow_state().unwrap(), "{ms}");
+        assert!(watched.flow_table().entries().eq(plain.flow_state().unwrap().entries));
+    }
+    assert_eq!(watched.turns(), plain.flow_state().unwrap().sequence);
+    assert_eq!(**watched.image().unwrap(), image());
+    let mut bypass = Pipeline::new(Geometry::LAB);
+    assert_eq!((bypass.advance(1 << 60), bypass.image().is_none()), (0, true));
+}
+
+#[test]
 fn pipeline_without_tables_bypasses() {
     let mut pipeline = Pipeline::new(Geometry::LAB);
     let frame = tcp(VIP, 80, 0);

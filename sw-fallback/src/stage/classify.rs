@@ -18,6 +18,19 @@ pub struct Refused {
     pub service: u16,
 }
 
+/// A place where classify looks for a service, as someone who watches reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The key that is asked for is that of all ports, not the exact one.
+    pub all_ports: bool,
+    /// Sub-table, 0 or 1.
+    pub sub_table: usize,
+    /// Row of the sub-table.
+    pub row: usize,
+    /// The row has the key.
+    pub matches: bool,
+}
+
 /// The key fields of a service row, as a frame asks for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
@@ -32,8 +45,7 @@ struct Key {
 /// # Errors
 /// When no service matches, or the one that does takes no frames.
 pub fn classify<'a>(image: &'a TableImage, parsed: &Parsed) -> Result<&'a ServiceRow, Refused> {
-    let exact = Key::new(parsed, parsed.tuple.destination_port, ServiceRow::FLAG_VALID);
-    let all_ports = Key::new(parsed, 0, ServiceRow::FLAG_VALID | ServiceRow::FLAG_ALL_PORTS);
+    let (exact, all_ports) = (Key::exact(parsed), Key::all_ports(parsed));
     let service = probe(image, &exact, 0)
         .or_else(|| probe(image, &exact, 1))
         .or_else(|| probe(image, &all_ports, 0))
@@ -45,18 +57,32 @@ pub fn classify<'a>(image: &'a TableImage, parsed: &Parsed) -> Result<&'a Servic
     Ok(service)
 }
 
+/// Where [`classify`] looks for a frame's service, in its order; the first that matches is its answer.
+#[inline]
+#[must_use]
+pub fn probes(image: &TableImage, parsed: &Parsed) -> [Probe; 4] {
+    [(false, 0), (false, 1), (true, 0), (true, 1)].map(|(all_ports, sub_table)| {
+        let key = if all_ports { Key::all_ports(parsed) } else { Key::exact(parsed) };
+        let matches = probe(image, &key, sub_table).is_some();
+        Probe { all_ports, sub_table, row: key.row(image, sub_table), matches }
+    })
+}
+
 /// The row of a sub-table that the key hashes to, if its key is equal.
 fn probe<'a>(image: &'a TableImage, key: &Key, sub_table: usize) -> Option<&'a ServiceRow> {
-    let services = image.geometry.services;
-    // The high bits of the hash are the good ones: shift, do not mask.
-    let sum = key.hash(image, sub_table);
-    let fold = (sum >> 16) ^ (sum & 0xffff);
-    let index = (fold >> (16 - services.ilog2())) as usize;
-    let row = &image.services[sub_table * services as usize + index];
+    let row = &image.services[sub_table * image.geometry.services as usize + key.row(image, sub_table)];
     key.matches(row).then_some(row)
 }
 
 impl Key {
+    fn exact(parsed: &Parsed) -> Self {
+        Self::new(parsed, parsed.tuple.destination_port, ServiceRow::FLAG_VALID)
+    }
+
+    fn all_ports(parsed: &Parsed) -> Self {
+        Self::new(parsed, 0, ServiceRow::FLAG_VALID | ServiceRow::FLAG_ALL_PORTS)
+    }
+
     fn new(parsed: &Parsed, port: u16, flags: u8) -> Self {
         let flags = flags | if parsed.ipv6 { ServiceRow::FLAG_IPV6 } else { 0 };
         Self { address: parsed.tuple.destination, port, protocol: parsed.tuple.protocol, flags }
@@ -71,6 +97,14 @@ impl Key {
         let family = if self.flags & ServiceRow::FLAG_IPV6 == 0 { 0 } else { ServiceRow::KEY_IPV6 };
         words[ServiceRow::KEY_WORD_PROTOCOL] = u16::from(self.protocol) | family;
         words
+    }
+
+    /// The row of a sub-table that the key hashes to.
+    fn row(&self, image: &TableImage, sub_table: usize) -> usize {
+        // The high bits of the hash are the good ones: shift, do not mask.
+        let sum = self.hash(image, sub_table);
+        let fold = (sum >> 16) ^ (sum & 0xffff);
+        (fold >> (16 - image.geometry.services.ilog2())) as usize
     }
 
     fn hash(&self, image: &TableImage, sub_table: usize) -> u32 {
@@ -211,14 +245,19 @@ mod tests {
         // Sub-table 1 has one row for both: the protocol's.
         let frame = to([203, 0, 113, 1], 5, UDP);
         let with_id = |row: ServiceRow, id| ServiceRow { id: U16Le::new(id), ..row };
+        let told = |image: &TableImage| probes(image, &frame).map(|probe| probe.matches);
+        assert_eq!(
+            probes(&image, &frame).map(|probe| (probe.all_ports, probe.sub_table, probe.row, probe.matches)),
+            [(false, 0, 5, false), (false, 1, 17, false), (true, 0, 0, false), (true, 1, 17, false)]
+        );
         image.services[64 + 17] = with_id(all_ports, 23);
-        assert_eq!(id(&image, &frame), Ok(23));
+        assert_eq!((id(&image, &frame), told(&image)), (Ok(23), [false, false, false, true]));
         image.services[0] = with_id(all_ports, 22);
-        assert_eq!(id(&image, &frame), Ok(22));
+        assert_eq!((id(&image, &frame), told(&image)), (Ok(22), [false, false, true, true]));
         image.services[64 + 17] = with_id(exact, 21);
-        assert_eq!(id(&image, &frame), Ok(21));
+        assert_eq!((id(&image, &frame), told(&image)), (Ok(21), [false, true, true, false]));
         image.services[5] = with_id(exact, 20);
-        assert_eq!(id(&image, &frame), Ok(20));
+        assert_eq!((id(&image, &frame), told(&image)), (Ok(20), [true, true, true, false]));
     }
 
     #[test]

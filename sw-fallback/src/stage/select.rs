@@ -102,9 +102,11 @@ fn is_supported(service: &ServiceRow) -> bool {
     service.selection <= ServiceRow::SELECTION_SEQUENCE && affinity(service) <= ServiceRow::AFFINITY_CLIENT
 }
 
-/// Whether the flow's backend takes this frame: it belongs to the service, and takes existing flows. A SYN on a
-/// closing flow is a new connection that has the old one's ports.
-fn is_hit(candidate: Candidate, backend: &BackendRow, service: &ServiceRow, flags: TcpFlags) -> bool {
+/// Whether a flow's entry is a hit, that is, its backend takes this frame: it belongs to the service, and takes existing
+/// flows. A SYN on a closing flow is a new connection that has the old one's ports.
+#[inline]
+#[must_use]
+pub fn is_hit(candidate: Candidate, backend: &BackendRow, service: &ServiceRow, flags: TcpFlags) -> bool {
     backend.service == service.id
         && matches!(backend.state, BackendRow::STATE_UP | BackendRow::STATE_DRAINING)
         && !(candidate.state == STATE_CLOSING && flags.syn)
@@ -122,15 +124,24 @@ fn state_after(state: u8, flags: TcpFlags) -> u8 {
 
 /// What the lookup table says, by the service's selection. `None` where it has no backend.
 fn look_up<'a>(image: &'a TableImage, turns: &[u16], service: &ServiceRow, g: u64) -> Option<Selected<'a>> {
+    let (first, second) = indices(turns, service, g);
+    let first = entry(image, service, first);
+    let Some(second) = second else { return first };
+    match (first, entry(image, service, second)) {
+        (Some(first), Some(second)) if second.row.load < first.row.load => Some(second),
+        (first, second) => first.or(second),
+    }
+}
+
+/// Which entries of the service's lookup slice a miss reads: one, or with two-choice two.
+#[inline]
+#[must_use]
+pub fn indices(turns: &[u16], service: &ServiceRow, g: u64) -> (u32, Option<u32>) {
     let size = service.table_size.value();
-    let (first, second) = (scale(g >> 32, size), scale(g & 0xffff_ffff, size));
     match service.selection {
-        ServiceRow::SELECTION_HASH => entry(image, service, first),
-        ServiceRow::SELECTION_TWO_CHOICE => match (entry(image, service, first), entry(image, service, second)) {
-            (Some(first), Some(second)) if second.row.load < first.row.load => Some(second),
-            (first, second) => first.or(second),
-        },
-        _ => entry(image, service, u32::from(turn(turns, service))),
+        ServiceRow::SELECTION_HASH => (scale(g >> 32, size), None),
+        ServiceRow::SELECTION_TWO_CHOICE => (scale(g >> 32, size), Some(scale(g & 0xffff_ffff, size))),
+        _ => (u32::from(turn(turns, service)), None),
     }
 }
 
@@ -141,19 +152,26 @@ fn turn(turns: &[u16], service: &ServiceRow) -> u16 {
 }
 
 /// Where a service's turn is kept.
-fn turn_index(turns: &[u16], service: &ServiceRow) -> usize {
+#[inline]
+#[must_use]
+pub fn turn_index(turns: &[u16], service: &ServiceRow) -> usize {
     usize::from(service.id.value()) & (turns.len() - 1)
 }
 
-/// An entry of the service's lookup slice. Table sizes are powers of two, so a mask is a modulo.
-fn entry<'a>(image: &'a TableImage, service: &ServiceRow, index: u32) -> Option<Selected<'a>> {
+/// The backend of an entry of the service's lookup slice, if it has one. Table sizes are powers of two, so a mask is a
+/// modulo.
+#[inline]
+#[must_use]
+pub fn entry<'a>(image: &'a TableImage, service: &ServiceRow, index: u32) -> Option<Selected<'a>> {
     let index = (service.lookup_base_value() + index) & LOOKUP_INDEX_MASK & (image.geometry.lookup_entries - 1);
     let id = image.lookup[index as usize].value();
     (id != NO_BACKEND).then(|| backend(image, id))
 }
 
 /// The backend of an id, modulo the rows.
-fn backend(image: &TableImage, id: u16) -> Selected<'_> {
+#[inline]
+#[must_use]
+pub fn backend(image: &TableImage, id: u16) -> Selected<'_> {
     let id = id & u16::try_from(image.geometry.backends - 1).unwrap_or(u16::MAX);
     Selected { id, row: &image.backends[usize::from(id)] }
 }
