@@ -1,9 +1,9 @@
 //! The command line: every command, option and help text, checked as far as it can be without opening a file.
 
+mod replay;
 mod study;
 
 use std::path::PathBuf;
-#[cfg(feature = "lab")]
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
@@ -13,6 +13,7 @@ use maglane_hw::profile::Profile;
 pub(crate) use maglane_sim::lineup::Kind;
 #[cfg(feature = "lab")]
 use maglane_spec::Stage;
+pub(crate) use replay::ReplayArgs;
 pub(crate) use study::StudyArgs;
 
 #[cfg(feature = "lab")]
@@ -21,6 +22,7 @@ Start here:
   maglane verify                                        do all engines agree on a built-in capture?
   maglane verify --config web.toml --capture in.pcap    do they agree on yours?
   maglane replay --config web.toml --in in.pcap --out out.pcap
+  maglane replay --config web.toml --in in.pcap --trace --frames 17    why did it go there?
   maglane table show --config web.toml
 
 Exit code:
@@ -33,6 +35,7 @@ const AFTER_HELP: &str = "\
 Start here:
   maglane table show --config web.toml
   maglane replay --config web.toml --in in.pcap --out out.pcap
+  maglane replay --config web.toml --in in.pcap --trace --frames 17    why did it go there?
 
 This program was built without the feature `lab`: the commands `verify` and `rtl`, and the
 engines `rtl` and `verilog`, are not in it.
@@ -116,37 +119,6 @@ pub(crate) struct VerifyArgs {
     /// Stages: parse, classify, flow_hash, select, rewrite.
     #[arg(long, value_name = "ENGINE:STAGE")]
     pub(crate) plant: Option<Plant>,
-    /// One JSON object instead of text
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Run a capture through one engine and write what it forwards
-///
-/// The output holds the forwarded frames only, encapsulated, in order, with the input's time stamps. Frames that pass
-/// to the host or are dropped are counted in the printed verdicts.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Example:
-  maglane replay --config web.toml --in in.pcap --out out.pcap")]
-pub(crate) struct ReplayArgs {
-    /// Configuration
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
-    /// Capture to read, pcap or pcapng
-    #[arg(long = "in", value_name = "FILE")]
-    pub(crate) input: PathBuf,
-    /// Capture to write, pcap with nanoseconds; left as it was when something goes wrong
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    #[cfg_attr(feature = "lab", doc = "Engine: software, rtl, verilog")]
-    #[cfg_attr(not(feature = "lab"), doc = "Engine: software (others need a build with the feature `lab`)")]
-    #[arg(long, value_name = "ENGINE", default_value = "software")]
-    pub(crate) engine: Kind,
-    /// Pause and hold up the simulated card at random, the same way for the same number; software has no pauses
-    #[cfg(feature = "lab")]
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
     /// One JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -281,7 +253,7 @@ pub(crate) enum Kind {
 }
 
 #[cfg(not(feature = "lab"))]
-impl std::str::FromStr for Kind {
+impl FromStr for Kind {
     type Err = &'static str;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
@@ -316,14 +288,12 @@ impl FromStr for Bus {
 }
 
 /// Frames by number, from 1, both ends included.
-#[cfg(feature = "lab")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameRange {
     pub(crate) first: u64,
     pub(crate) last: u64,
 }
 
-#[cfg(feature = "lab")]
 impl FromStr for FrameRange {
     type Err = &'static str;
 
@@ -376,7 +346,6 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    #[cfg(feature = "lab")]
     #[test]
     fn frame_ranges_have_two_ends_or_one() {
         assert_eq!("3-9".parse(), Ok(FrameRange { first: 3, last: 9 }));

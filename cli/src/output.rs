@@ -29,6 +29,18 @@ impl Console {
         Ok(())
     }
 
+    /// Writes a value as JSON on one line.
+    pub(crate) fn json_line(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
+        let text = serde_json::to_string(value).context("cannot put the result into JSON")?;
+        writeln!(self, "{text}")?;
+        Ok(())
+    }
+
+    /// Whether text on it may have colours.
+    pub(crate) fn is_coloured(&self) -> bool {
+        coloured(&self.stdout)
+    }
+
     fn unless_closed<T>(&mut self, lost: T, result: io::Result<T>) -> io::Result<T> {
         match result {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
@@ -113,6 +125,18 @@ pub(crate) fn counted(number: impl TryInto<u64>, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
+/// A text from outside, without anything that a terminal would obey or not show.
+pub(crate) fn printable(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '"' | '\'' => plain.push(char),
+            _ => plain.extend(char.escape_debug()),
+        }
+    }
+    plain
+}
+
 /// A word as a shell reads it back.
 #[cfg(feature = "lab")]
 pub(crate) fn shell_word(word: &str) -> String {
@@ -179,14 +203,17 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 pub(crate) fn error(error: &anyhow::Error) {
     let mut stderr = io::stderr();
     let text = match error.downcast_ref::<ConfigError>() {
-        Some(error) if stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) => {
-            error.render(&Renderer::styled())
-        }
+        Some(error) if coloured(&stderr) => error.render(&Renderer::styled()),
         Some(error) => error.to_string(),
         None => format!("error: {}", chain(error)),
     };
     // When nobody hears the error, the exit code remains.
     let _unheard = writeln!(stderr, "{text}");
+}
+
+/// Colours are for a terminal whose user has not said that there be none.
+fn coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// An error with its causes, without those that it has told already.
@@ -215,6 +242,13 @@ mod tests {
             [0, 7, 999, 1_000, 1_843, 1_234_567].map(|number: u64| thousands(number)),
             ["0", "7", "999", "1,000", "1,843", "1,234,567"]
         );
+    }
+
+    #[test]
+    fn printable_text_moves_no_cursor_and_hides_nothing() {
+        assert_eq!(printable("web-1 \"ä\" 'ß'"), "web-1 \"ä\" 'ß'");
+        let hostile = "a\u{1b}]0;b\u{7}\r\n\u{9b}2J\u{202e}\u{200b}\u{2028}\\u{1b}";
+        assert_eq!(printable(hostile), r"a\u{1b}]0;b\u{7}\r\n\u{9b}2J\u{202e}\u{200b}\u{2028}\\u{1b}");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! `maglane replay`: a capture through one engine.
 
+mod trace;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use maglane_spec::counter::PacketsBytes;
 use maglane_spec::{FlowOutcome, Geometry, Verdict};
 use maglane_sw::engine::{Counters, Engine, Frame};
@@ -45,11 +47,16 @@ pub(crate) struct Count {
 
 /// Runs the command.
 pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
+    if args.trace {
+        return trace::run(args);
+    }
+    // The command line asks for it.
+    let Some(out) = &args.out else { bail!("name a capture to write with --out") };
     let config = input::config(&args.config)?;
     let image = config.image()?;
     let capture = Capture::open(&args.input)?;
-    input::check_output(&args.out, &[&args.input, &args.config])?;
-    let mut writer = CaptureWriter::create(&args.out)?;
+    input::check_output(out, &[&args.input, &args.config])?;
+    let mut writer = CaptureWriter::create(out)?;
     let mut engine = start(args, image.geometry)?;
     engine.load(&image)?;
 
@@ -86,7 +93,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
         forwarded,
         seconds,
         clocks: engine.clocks(),
-        out: args.out.display().to_string(),
+        out: out.display().to_string(),
         verdicts: verdicts(&counters),
         flows: flows(&counters),
     };

@@ -13,6 +13,7 @@ mod report;
 mod rtl;
 mod study;
 mod table;
+mod trace;
 #[cfg(feature = "lab")]
 mod verify;
 

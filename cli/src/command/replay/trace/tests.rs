@@ -1,0 +1,120 @@
+//! Goal: the trace says what the pipeline does, counts nothing twice, and knows when the two differ.
+
+use etherparse::PacketBuilder;
+
+use super::*;
+
+fn tracer() -> Tracer {
+    let text = include_str!("../../../../../examples/schedulers.toml");
+    Tracer::new(&Config::parse("schedulers.toml", text).unwrap()).unwrap()
+}
+
+/// A SYN to the service `batch`, whose slots take turns.
+fn syn() -> Vec<u8> {
+    let mut frame = Vec::new();
+    let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 1]).ipv4([9; 4], [192, 0, 2, 14], 60);
+    builder.tcp(40_000, 8_000, 1, 512).syn().write(&mut frame, &[]).unwrap();
+    frame
+}
+
+#[test]
+fn difference_between_trace_and_pipeline_is_found_in_every_field() {
+    let bytes = syn();
+    let frame = Frame { time_ns: 5, bytes: &bytes };
+    let mut tracer = tracer();
+    let trace = maglane_sw::Trace {
+        verdict: Verdict::Forward,
+        service: NO_SERVICE,
+        hash: 0,
+        flow: FlowOutcome::NotReached,
+        backend: NO_BACKEND,
+    };
+    let mut told = Told { trace, state: None };
+    tracer.stages(&frame, 0, &mut Record::new(1, &frame), &mut told).unwrap();
+    let done = tracer.process(1, &frame);
+    assert_eq!(tracer.difference(&told, &done), None);
+
+    let differ = |change: fn(&mut maglane_sw::Trace)| {
+        let mut other = done;
+        change(&mut other);
+        tracer.difference(&told, &other)
+    };
+    assert_eq!(differ(|trace| trace.verdict = Verdict::PassTooBig), Some("verdict"));
+    assert_eq!(differ(|trace| trace.service += 1), Some("service"));
+    assert_eq!(differ(|trace| trace.hash ^= 1 << 63), Some("hash"));
+    assert_eq!(differ(|trace| trace.flow = FlowOutcome::Hit), Some("flow"));
+    assert_eq!(differ(|trace| trace.backend += 1), Some("backend"));
+
+    let (flows, mut turns) = told.state.clone().unwrap();
+    turns[5] += 1;
+    told.state = Some((flows, turns.clone()));
+    assert_eq!(tracer.difference(&told, &done), Some("state"), "a turn");
+    turns[5] -= 1;
+    told.state = Some((FlowTable::new(1), turns));
+    assert_eq!(tracer.difference(&told, &done), Some("state"), "an entry");
+    told.state = None;
+    tracer.out_told[20] ^= 1;
+    assert_eq!(tracer.difference(&told, &done), Some("output"));
+}
+
+#[test]
+fn frame_that_is_traced_counts_once() {
+    let bytes = syn();
+    let (mut traced, mut passed) = (tracer(), tracer());
+    for (number, ticks) in [(1, 0), (2, 1), (3, 2)] {
+        // The second frame is in the next tick.
+        let frame = Frame { time_ns: number * 10_000_000_000, bytes: &bytes };
+        traced.trace(number, &frame).unwrap();
+        passed.pass(number, &frame);
+        let state = |tracer: &Tracer| {
+            let entries: Vec<u64> = tracer.pipeline.flow_table().entries().collect();
+            (entries, tracer.pipeline.turns().to_vec(), tracer.pipeline.totals().clone(), tracer.ticks)
+        };
+        assert_eq!(state(&traced), state(&passed));
+        assert_eq!((traced.ticks, &traced.out), (ticks, &passed.out));
+    }
+}
+
+/// Frames of distinct flows to the service `upload` that share a set of the flow table, of TCP flags as given.
+fn colliding(tracer: &Tracer, count: usize, flags: u8) -> Vec<Vec<u8>> {
+    let image = Arc::clone(&tracer.image);
+    let frames = (1..=u16::MAX).filter_map(|port| {
+        let mut frame = Vec::new();
+        let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 1]);
+        builder.ipv4([9; 4], [192, 0, 2, 15], 60).tcp(port, 443, 1, 512).write(&mut frame, &[]).unwrap();
+        frame[47] = flags;
+        let parsed = stage::parse::parse(Some(&image.datapath), &frame).unwrap();
+        let service = stage::classify::classify(&image, &parsed).unwrap();
+        let hash = stage::flow_hash::flow_hash(&image.datapath, service, &parsed);
+        (tracer.pipeline.flow_table().set_index(hash.h) == 7).then_some(frame)
+    });
+    frames.take(count).collect()
+}
+
+#[test]
+fn full_set_is_told_by_who_makes_room_or_that_nobody_does() {
+    let mut tracer = tracer();
+    let flows = colliding(&tracer, 10, maglane_spec::wire::transport::TCP_FLAG_SYN);
+    let mut number = 0;
+    let mut text = |tracer: &mut Tracer, bytes: &[u8]| {
+        number += 1;
+        tracer.trace(number, &Frame { time_ns: 5, bytes }).unwrap().text(false)
+    };
+    let says = |text: &str, line: &str| assert!(text.contains(line), "{line:?} is not in\n{text}");
+    for flow in &flows[..8] {
+        says(&text(&mut tracer, flow), "(the way was empty)");
+    }
+    let ninth = text(&mut tracer, &flows[8]);
+    says(&ninth, "set 7 of 1,024, 8 of 8 ways live");
+    says(&ninth, "written      way 0: new, upload-");
+    says(&ninth, ", age 0 (in place of another flow's: new, upload-");
+    // All eight go on, so none of them makes room any more.
+    for flow in &colliding(&tracer, 9, 0)[1..] {
+        let text = text(&mut tracer, flow);
+        says(&text, "hit          it belongs to upload");
+        says(&text, "(was new, age 0)");
+    }
+    let tenth = text(&mut tracer, &flows[9]);
+    says(&tenth, "written      nothing: no way is empty, new, or closing for 2 ticks");
+    says(&tenth, "outcome      table_full: upload-");
+}
