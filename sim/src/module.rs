@@ -1,20 +1,11 @@
-//! Differential test of one block: rust-hdl's simulation of it against its emitted Verilog.
-//!
-//! The block runs on random input under rust-hdl; inputs and outputs of every clock become vectors, and a generated
-//! testbench replays them on the Verilog and compares every output bit. Many blocks share one testbench, because
-//! a Verilator build costs seconds whatever it holds.
-
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-use std::process::Command;
+//! What a block of the gateware was given and did under rust-hdl, clock for clock: the vectors that
+//! [`crate::replay`] holds its emitted Verilog against.
 
 use maglane_hw::emit;
 use rust_hdl::core::ast::VerilogLiteral;
 use rust_hdl::core::atom::{Atom, AtomKind};
 use rust_hdl::prelude::*;
 
-use crate::model::{ModelError, QUIET};
 use crate::stimulus::Random;
 
 /// Clocks that every block is run for.
@@ -48,18 +39,94 @@ impl Inputs {
     }
 }
 
-/// A block with its recorded inputs and outputs.
-pub struct Recording {
-    name: String,
-    verilog: String,
-    inputs: Vec<Port>,
-    outputs: Vec<Port>,
-    vectors: String,
+/// What the memories of the Verilog hold before their first write, in a simulator that knows the value X.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memories {
+    /// Zeros, as under rust-hdl and in an FPGA: for random input, which reads what nothing has written.
+    Zero,
+    /// X: for input that uses a block as it is meant to be used. Then nothing may depend on what was never written.
+    Unknown,
 }
 
-struct Port {
-    name: String,
-    width: usize,
+/// A block with its recorded inputs and outputs.
+pub struct Recording {
+    pub(crate) name: String,
+    pub(crate) verilog: String,
+    pub(crate) memories: Memories,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
+    /// One a clock: inputs and outputs as one hexadecimal number, the first port at its top.
+    pub(crate) vectors: Vec<String>,
+    /// The first clock in which no output that is always valid may be X.
+    pub(crate) defined_from: usize,
+    /// Prefixes of outputs with the output that says when they count.
+    valid: &'static [(&'static str, &'static str)],
+}
+
+pub(crate) struct Port {
+    pub(crate) name: String,
+    pub(crate) width: usize,
+}
+
+impl Recording {
+    /// Nothing yet, of a block that is called `name` in its Verilog.
+    #[must_use]
+    pub fn new(name: &str, verilog: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            verilog,
+            memories: Memories::Zero,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            vectors: Vec::new(),
+            defined_from: 0,
+            valid: &[],
+        }
+    }
+
+    /// The same with other memories.
+    #[must_use]
+    pub fn with_memories(mut self, memories: Memories) -> Self {
+        self.memories = memories;
+        self
+    }
+
+    /// The same, but outputs whose names begin with the first of a pair count only while the second, an output of one
+    /// bit, is set.
+    #[must_use]
+    pub fn with_valid(mut self, valid: &'static [(&'static str, &'static str)]) -> Self {
+        self.valid = valid;
+        self
+    }
+
+    /// Adds a clock: what the block, which has settled on its input with the clock low, is given and does.
+    pub fn add<B: Block>(&mut self, block: &B) {
+        let mut ports = Ports::default();
+        block.accept("block", &mut ports);
+        self.vectors.push(ports.vector());
+        if self.vectors.len() == 1 {
+            (self.inputs, self.outputs) = ports.describe();
+        }
+    }
+
+    /// Says that up to here outputs that are always valid may be X: memories were still being written.
+    pub fn defined_from_here(&mut self) {
+        self.defined_from = self.vectors.len();
+    }
+
+    /// Clocks so far.
+    #[must_use]
+    pub fn clocks(&self) -> usize {
+        self.vectors.len()
+    }
+
+    /// The output that says when another counts.
+    pub(crate) fn valid_of(&self, output: &str) -> Option<&'static str> {
+        self.valid
+            .iter()
+            .find(|(prefix, valid)| output.starts_with(prefix) && output != *valid)
+            .map(|(_, valid)| *valid)
+    }
 }
 
 /// Runs a block on what `stimulate` sets before every clock, and records it. `clock` gives access to the block's
@@ -77,16 +144,12 @@ pub fn record<B: Block>(
     let mut block = Box::new(make());
     block.connect_all();
     let mut random = Inputs(Random::new(name.bytes().fold(7, |hash, byte| hash.wrapping_mul(31) + u64::from(byte))));
-    let mut recording =
-        Recording { name: name.to_owned(), verilog, inputs: vec![], outputs: vec![], vectors: String::new() };
+    let mut recording = Recording::new(name, verilog);
     for index in 0..CLOCKS {
         stimulate(&mut block, index, &mut random);
         clock(&mut block).next = Clock { clk: false };
         settle(block.as_mut());
-        let mut ports = Ports::default();
-        block.accept("block", &mut ports);
-        recording.vectors += &ports.line();
-        (recording.inputs, recording.outputs) = ports.describe();
+        recording.add(block.as_ref());
         clock(&mut block).next = Clock { clk: true };
         settle(block.as_mut());
     }
@@ -107,10 +170,11 @@ struct Ports {
 }
 
 impl Ports {
-    fn line(&self) -> String {
+    fn vector(&self) -> String {
         // Most significant first: the concatenation in the testbench lists ports in the same order.
         let bits: String = self.inputs.iter().chain(&self.outputs).map(|(.., bits)| bits.as_str()).collect();
-        bits + "\n"
+        let value = num_bigint::BigUint::parse_bytes(bits.as_bytes(), 2).expect("ports have bits");
+        value.to_str_radix(16)
     }
 
     fn describe(self) -> (Vec<Port>, Vec<Port>) {
@@ -160,116 +224,4 @@ fn binary(literal: &VerilogLiteral, width: usize) -> String {
     };
     let value = num_bigint::BigUint::parse_bytes(digits.as_bytes(), radix).expect("a literal is a number");
     format!("{:0>width$}", value.to_str_radix(2))
-}
-
-/// Replays recordings on their Verilog in Verilator. Yields one line for each block that differs.
-///
-/// # Errors
-/// When Verilator is missing or refuses the testbench.
-pub fn replay(recordings: &[Recording]) -> Result<Vec<String>, ModelError> {
-    let folder =
-        tempfile::tempdir().map_err(|source| ModelError::Cache { path: "the temporary folder".into(), source })?;
-    let cache = |path: &Path| {
-        let path = path.to_owned();
-        move |source| ModelError::Cache { path, source }
-    };
-    let mut modules: BTreeMap<String, String> = BTreeMap::new();
-    let mut bench = String::from("module bench;\n");
-    for recording in recordings {
-        for module in recording.verilog.split_inclusive("endmodule") {
-            if let Some(start) = module.find("module ") {
-                // Flip-flops of a width are equal everywhere and named alike.
-                let text = &module[start..];
-                modules
-                    .insert(text["module ".len()..].split('(').next().unwrap_or_default().to_owned(), text.to_owned());
-            }
-        }
-        let path = folder.path().join(format!("{}.vec", recording.name));
-        fs::write(&path, &recording.vectors).map_err(cache(&path))?;
-        bench += &recording.testbench(&path);
-    }
-    bench += "  initial #1000000 $finish;\nendmodule\n";
-    let source = folder.path().join("bench.v");
-    let text = modules.into_values().collect::<Vec<_>>().join("\n") + "\n" + &bench;
-    fs::write(&source, text).map_err(cache(&source))?;
-    let output = Command::new("verilator")
-        .current_dir(folder.path())
-        .args([
-            "--binary",
-            "-j",
-            "2",
-            "-O1",
-            "-CFLAGS",
-            "-O0",
-            "--top-module",
-            "bench",
-            "-Mdir",
-            "build",
-            "-o",
-            "bench",
-        ])
-        .args(QUIET)
-        .args(["-Wno-STMTDLY", "-Wno-INITIALDLY", "bench.v"])
-        .output()
-        .map_err(ModelError::Missing)?;
-    if !output.status.success() {
-        return Err(ModelError::Build { log: String::from_utf8_lossy(&output.stderr).into_owned() });
-    }
-    let run = Command::new(folder.path().join("build/bench")).output().map_err(ModelError::Missing)?;
-    let said = String::from_utf8_lossy(&run.stdout).into_owned();
-    let mut differences: Vec<String> =
-        said.lines().filter(|line| line.starts_with("DIFFERENT")).map(str::to_owned).collect();
-    for recording in recordings {
-        // A block whose process never came to its end has not been compared.
-        if !said.lines().any(|line| line == format!("DONE {}", recording.name)) {
-            differences.push(format!("{}: the testbench did not come to its end: {said}", recording.name));
-        }
-    }
-    Ok(differences)
-}
-
-impl Recording {
-    /// Verilog processes that replay the vectors of this block.
-    fn testbench(&self, vectors: &Path) -> String {
-        let name = &self.name;
-        let width = |ports: &[Port]| ports.iter().map(|port| port.width).sum::<usize>();
-        let (inputs, outputs) = (width(&self.inputs), width(&self.outputs));
-        let mut text = format!(
-            "  reg {name}_clock;\n  reg [{}:0] {name}_vec [0:{}];\n  reg [{}:0] {name}_in;\n  reg [{}:0] {name}_want;\n",
-            inputs + outputs - 1,
-            CLOCKS - 1,
-            inputs - 1,
-            outputs - 1,
-        );
-        text += &format!("  integer {name}_i;\n  {name} {name}_dut(.clock({name}_clock)");
-        let mut high = inputs;
-        for port in &self.inputs {
-            text += &format!(", .{}({name}_in[{}:{}])", port.name, high - 1, high - port.width);
-            high -= port.width;
-        }
-        let mut wires = String::new();
-        for port in &self.outputs {
-            wires += &format!("  wire [{}:0] {name}_{};\n", port.width - 1, port.name);
-            text += &format!(", .{0}({name}_{0})", port.name);
-        }
-        text += &format!(");\n{wires}  initial begin\n    $readmemb(\"{}\", {name}_vec);\n", vectors.display());
-        text += &format!(
-            "    {name}_clock = 0;\n    for ({name}_i = 0; {name}_i < {CLOCKS}; {name}_i = {name}_i + 1) begin\n"
-        );
-        text += &format!("      {{{name}_in, {name}_want}} = {name}_vec[{name}_i];\n      #1;\n");
-        let mut high = outputs;
-        for port in &self.outputs {
-            let want = format!("{name}_want[{}:{}]", high - 1, high - port.width);
-            let port_name = &port.name;
-            text += &format!("      if ({name}_{port_name} !== {want}) begin\n");
-            text +=
-                &format!("        $display(\"DIFFERENT {name}.{port_name} in clock %0d: rust-hdl %h, Verilog %h\",\n");
-            text +=
-                &format!("          {name}_i, {want}, {name}_{port_name});\n        {name}_i = {CLOCKS};\n      end\n");
-            high -= port.width;
-        }
-        text +=
-            &format!("      {name}_clock = 1; #1; {name}_clock = 0;\n    end\n    $display(\"DONE {name}\");\n  end\n");
-        text
-    }
 }

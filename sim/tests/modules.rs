@@ -1,7 +1,8 @@
 //! Goal: rust-hdl's simulation of every block and its emitted Verilog do the same, clock for clock, bit for bit.
 //!
-//! Method: random input, biased so that queues fill and drain, addresses repeat and keys match; one Verilator build
-//! replays all blocks. The whole core is compared by the engines of the cross-check.
+//! Method: random input, biased so that queues fill and drain, addresses repeat and keys match; Verilator and Icarus
+//! Verilog each replay all blocks in one testbench. The whole core is compared by the engines of the cross-check, and
+//! on a short run in `core.rs`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,8 +23,8 @@ use maglane_hw::stage::parse::Parse;
 use maglane_hw::stage::rewrite::{Egress, Rewrite};
 use maglane_hw::stage::select::Select;
 use maglane_hw::transmit::Transmit;
-use maglane_sim::model::ModelError;
-use maglane_sim::module::{Inputs, Recording, record, replay};
+use maglane_sim::module::{Inputs, Memories, Recording, record};
+use maglane_sim::replay::{ReplayError, Simulator};
 use rust_hdl::prelude::*;
 
 #[test]
@@ -51,44 +52,63 @@ fn every_block_and_its_verilog_agree() {
         host_queue::<256, 32>("host_queue_256"),
         host_queue::<512, 64>("host_queue_512"),
     ];
-    match replay(&recordings) {
-        Ok(differences) => assert!(differences.is_empty(), "{}", differences.join("\n")),
-        Err(ModelError::Missing(_)) => skipped("every_block_and_its_verilog_agree: Verilator is not installed"),
-        Err(error) => panic!("{error}"),
+    for simulator in Simulator::ALL {
+        if let Some(differences) = replay("every_block_and_its_verilog_agree", simulator, &recordings) {
+            assert!(differences.is_empty(), "{}", differences.join("\n"));
+        }
     }
 }
 
 #[test]
 fn a_block_whose_verilog_differs_is_named() {
-    /// Breaks the rule `compare`: rust-hdl wraps the sum, Verilog does not.
-    #[derive(LogicBlock, Default)]
-    struct Wrapping {
-        clock: Signal<In, Clock>,
-        a: Signal<In, Bits<4>>,
-        b: Signal<In, Bits<4>>,
-        equal: Signal<Out, Bit>,
+    let recording = [wrapping()];
+    let found = Simulator::ALL.map(|simulator| {
+        let differences = replay("a_block_whose_verilog_differs_is_named", simulator, &recording)?;
+        assert_eq!(differences.len(), 1, "{differences:?}");
+        let said = format!(": rust-hdl 1, {simulator} 0");
+        let place = differences[0].strip_suffix(&said).unwrap_or_else(|| panic!("{differences:?}"));
+        Some(place.to_owned())
+    });
+    let [verilator, icarus] = found;
+    for place in [&verilator, &icarus].into_iter().flatten() {
+        assert!(place.starts_with("DIFFERENT wrapping.equal in clock "), "{place}");
     }
-    impl Logic for Wrapping {
-        #[hdl_gen]
-        fn update(&mut self) {
-            self.equal.next = (self.a.val() + 1) == self.b.val();
-        }
+    if verilator.is_some() && icarus.is_some() {
+        assert_eq!(verilator, icarus);
     }
-    let recording = record(
-        "wrapping",
-        Wrapping::default,
-        |b| &mut b.clock,
-        |b, _, r| {
-            b.a.next = r.bits();
-            b.b.next = r.bits();
-        },
-    );
-    match replay(&[recording]) {
-        Ok(differences) => {
-            assert_eq!(differences.len(), 1);
-            assert!(differences[0].starts_with("DIFFERENT wrapping.equal"), "{differences:?}");
+}
+
+#[test]
+fn a_block_that_shows_what_was_never_written_is_named_by_icarus() {
+    let recording = [ram().with_memories(Memories::Unknown)];
+    let name = "a_block_that_shows_what_was_never_written_is_named_by_icarus";
+    if let Some(differences) = replay(name, Simulator::Icarus, &recording) {
+        assert_eq!(differences.len(), 1, "{differences:?}");
+        assert!(differences[0].starts_with("DIFFERENT ram.rdata in clock "), "{differences:?}");
+        assert!(differences[0].ends_with(": rust-hdl 00000000, Icarus Verilog xxxxxxxx"), "{differences:?}");
+    }
+}
+
+#[test]
+fn an_output_counts_only_while_it_is_valid() {
+    let name = "an_output_counts_only_while_it_is_valid";
+    let while_set = |valid| [wrapping().with_valid(valid)];
+    if let Some(differences) = replay(name, Simulator::Icarus, &while_set(&[("equal", "wraps")])) {
+        assert_eq!(differences.len(), 1, "{differences:?}");
+    }
+    if let Some(differences) = replay(name, Simulator::Icarus, &while_set(&[("equal", "starts")])) {
+        assert!(differences.is_empty(), "{differences:?}");
+    }
+}
+
+/// The differences; none when the simulator is missing, and then it is told.
+fn replay(test: &str, simulator: Simulator, recordings: &[Recording]) -> Option<Vec<String>> {
+    match simulator.replay(recordings) {
+        Ok(differences) => Some(differences),
+        Err(error @ ReplayError::Missing(..)) => {
+            skipped(&format!("{test}: {error}"));
+            None
         }
-        Err(ModelError::Missing(_)) => skipped("a_block_whose_verilog_differs_is_named: Verilator is not installed"),
         Err(error) => panic!("{error}"),
     }
 }
@@ -97,6 +117,37 @@ fn a_block_whose_verilog_differs_is_named() {
 fn skipped(what: &str) {
     assert!(std::env::var_os("MAGLANE_NO_SKIP").is_none(), "nothing may be skipped here: {what}");
     println!("skipped: {what}");
+}
+
+/// A block whose Verilog differs when `a` wraps to `b`.
+fn wrapping() -> Recording {
+    /// Breaks the rule `compare`: rust-hdl wraps the sum, Verilog does not.
+    #[derive(LogicBlock, Default)]
+    struct Wrapping {
+        clock: Signal<In, Clock>,
+        a: Signal<In, Bits<4>>,
+        b: Signal<In, Bits<4>>,
+        equal: Signal<Out, Bit>,
+        wraps: Signal<Out, Bit>,
+        starts: Signal<Out, Bit>,
+    }
+    impl Logic for Wrapping {
+        #[hdl_gen]
+        fn update(&mut self) {
+            self.equal.next = (self.a.val() + 1) == self.b.val();
+            self.wraps.next = self.a.val() == 15;
+            self.starts.next = self.a.val() == 0;
+        }
+    }
+    record(
+        "wrapping",
+        Wrapping::default,
+        |b| &mut b.clock,
+        |b, _, r| {
+            b.a.next = r.bits();
+            b.b.next = r.bits();
+        },
+    )
 }
 
 fn skid<const D: usize, const K: usize>(name: &str) -> Recording {
