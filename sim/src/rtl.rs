@@ -7,14 +7,16 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use maglane_hw::core::Core;
+use maglane_hw::emit;
 use maglane_hw::profile::{AlveoCore, Ecp5Core, Lab64Core, LabCore, Profile, SumeCore};
 use maglane_spec::counter::PacketsBytes;
-use maglane_spec::{Stage, TableImage, Verdict, flow, window};
+use maglane_spec::{Geometry, Stage, TableImage, Verdict, flow, window};
 use maglane_sw::engine::{Counters, Engine, EngineError, FlowState, Frame, Outcome};
 use rust_hdl::core::vcd_probe::{VCDProbe, write_vcd_change, write_vcd_dump, write_vcd_header};
 use rust_hdl::prelude::*;
 
 use crate::assemble::{Batch, Left, Record};
+use crate::module::{Memories, Recording};
 use crate::stimulus::{self, BEATS_INSIDE_MAX, Random, Stimulus};
 use crate::tables::{self, Tables};
 use crate::ticks::Passed;
@@ -27,6 +29,10 @@ const HALF_CLOCK_PS: u64 = 2_500;
 
 /// Rounds of evaluation after which a clock counts as not settling: a combinational loop.
 const ROUNDS_MAX: usize = 200;
+
+/// The core's outputs that count only while another is set.
+const VALID: &[(&str, &str)] =
+    &[("m_axis_wire_", "m_axis_wire_tvalid"), ("m_axis_host_", "m_axis_host_tvalid"), ("trace_", "trace_valid")];
 
 /// Creates the engine `rtl` for a build of the gateware.
 #[must_use]
@@ -49,6 +55,7 @@ pub struct Rtl<const D: usize, const K: usize, const S: usize, const L: usize, c
     clocks: u64,
     run_clocks: u64,
     waveform: Option<VCDProbe<BufWriter<File>>>,
+    recording: Option<Recording>,
 }
 
 impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize>
@@ -61,16 +68,41 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         if let Some(stage) = fault {
             core.plant_fault(stage);
         }
+        Self::start(core, profile.geometry(), stimulus, None)
+    }
+
+    /// Connects a core of these sizes, which are those of the type, and resets it; records from then on what the core
+    /// is given and does, for [`Self::into_recording`]. Tables go through the table port: the Verilog has no back door.
+    #[must_use]
+    pub fn recorded(geometry: Geometry, stimulus: Stimulus) -> Self {
+        let verilog = emit::verilog(Box::new(Core::<D, K, S, L, B, F>::default()), emit::TOP);
+        let recording = Recording::new(emit::TOP, verilog).with_memories(Memories::Unknown).with_valid(VALID);
+        Self::start(Box::default(), geometry, stimulus, Some(recording))
+    }
+
+    /// What was recorded, when it was.
+    #[must_use]
+    pub fn into_recording(self) -> Option<Recording> {
+        self.recording
+    }
+
+    fn start(
+        mut core: Box<Core<D, K, S, L, B, F>>,
+        geometry: Geometry,
+        stimulus: Stimulus,
+        recording: Option<Recording>,
+    ) -> Self {
         core.connect_all();
         let random = Random::new(stimulus.seed);
         let mut rtl = Self {
             core,
-            tables: Tables::new(profile.geometry()),
+            tables: Tables::new(geometry),
             stimulus,
             random,
             clocks: 0,
             run_clocks: 0,
             waveform: None,
+            recording,
         };
         rtl.reset();
         rtl
@@ -105,6 +137,9 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         for (half, clk) in (0..).zip([false, true]) {
             self.core.clock.next = Clock { clk };
             self.settle();
+            if let Some(recording) = self.recording.as_mut().filter(|_| !clk) {
+                recording.add(self.core.as_ref());
+            }
             if let Some(mut probe) = self.waveform.take() {
                 // A waveform that cannot be written any more is a loss of comfort, not of the comparison.
                 if probe.timestamp((2 * self.clocks + half) * HALF_CLOCK_PS).is_ok() {
@@ -115,17 +150,22 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.clocks += 1;
     }
 
-    fn write(&mut self, address: u32, data: u32) {
+    /// Writes a word; the write stays enabled.
+    fn post(&mut self, address: u32, data: u32) {
         self.core.write_address.next = u64::from(address).into();
         self.core.write_data.next = u64::from(data).into();
         self.core.write_enable.next = true;
         self.tick();
+    }
+
+    fn write(&mut self, address: u32, data: u32) {
+        self.post(address, data);
         self.core.write_enable.next = false;
         self.tick();
     }
 
     /// The first words of a region of the read port: an address every clock, each answered after some clocks.
-    fn read_words(&mut self, region: u32, count: u32) -> Vec<u32> {
+    pub fn read_words(&mut self, region: u32, count: u32) -> Vec<u32> {
         let mut words = Vec::with_capacity(count as usize);
         for clock in 0..count + window::READ_CLOCKS - 1 {
             let word = clock.min(count - 1);
@@ -140,10 +180,12 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
 
     fn write_words(&mut self, words: &[(u32, u32)]) {
         for &(address, word) in words {
-            if !self.core.backdoor(address, word) {
-                self.write(address, word);
+            if self.recording.is_some() || !self.core.backdoor(address, word) {
+                self.post(address, word);
             }
         }
+        self.core.write_enable.next = false;
+        self.tick();
     }
 
     fn status(&mut self) -> u32 {
@@ -312,6 +354,10 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         // No frame enters before the counters have cleared themselves, which takes as many clocks as they have entries.
         for _ in 0..self.tables.geometry.backends.max(self.tables.geometry.services) {
             self.tick();
+        }
+        if let Some(recording) = &mut self.recording {
+            // The flow table is still being cleared, but the read port is not there.
+            recording.defined_from_here();
         }
         self.wait_swept()
     }
