@@ -113,6 +113,8 @@ module check (input clock);
   (* anyseq *) wire set_any;
   (* anyseq *) wire [5:0] set_value;
   wire set = set_any && stage_valid == 0 && !s_valid;
+  // The census may hold a round up.
+  (* anyseq *) wire may_start;
 
   flow_table dut (
       .clock(clock), .reset(reset),
@@ -120,7 +122,7 @@ module check (input clock);
       .m_valid(m_valid), .m_decision(m_decision),
       .timeouts(timeouts),
       .set_tick(set), .set_tick_value(set_value), .step(step), .idle(idle), .stepped(stepped), .tick(tick),
-      .rests(rests), .ready(ready),
+      .rests(rests), .ready(ready), .may_start(may_start),
       .attributes_we(attributes_we), .attributes_waddr(attributes_waddr), .attributes_wdata(attributes_wdata),
       .read_set(read_set), .read_way(read_way)
   );

@@ -4,10 +4,13 @@
 //! again. The stages never wait, so a frame enters only while credits last: there is room for every frame inside
 //! in each of the queues on the way.
 
-use maglane_spec::{Stage, window};
+use std::thread;
+
+use maglane_spec::{Geometry, Stage, window};
 use rust_hdl::prelude::*;
 
 use crate::axis::{AxisM, AxisS, Skid};
+use crate::census::Census;
 use crate::control::Control;
 use crate::counter::CounterSet;
 use crate::fifo::Fifo;
@@ -96,6 +99,7 @@ pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, 
     flow_counters: CounterSet<3>,
     service_counters: CounterSet<S>,
     backend_counters: CounterSet<B>,
+    census: Census<B>,
     write_address_reg: DFF<Bits<32>>,
     write_data_reg: DFF<Bits<32>>,
     write_enable_reg: DFF<Bit>,
@@ -121,6 +125,7 @@ pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, 
     region_flow_table: Constant<Bits<4>>,
     region_sequence: Constant<Bits<4>>,
     region_status: Constant<Bits<4>>,
+    region_live: Constant<Bits<4>>,
     credits: Constant<Bits<8>>,
 }
 
@@ -164,6 +169,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             flow_counters: Default::default(),
             service_counters: Default::default(),
             backend_counters: Default::default(),
+            census: Default::default(),
             write_address_reg: Default::default(),
             write_data_reg: Default::default(),
             write_enable_reg: Default::default(),
@@ -189,6 +195,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             region_flow_table: Constant::new(u64::from(window::FLOW_TABLE).into()),
             region_sequence: Constant::new(u64::from(window::SEQUENCE).into()),
             region_status: Constant::new(u64::from(window::STATUS).into()),
+            region_live: Constant::new(u64::from(window::LIVE_FLOWS).into()),
             credits: Constant::new(CREDITS.into()),
         }
     }
@@ -197,6 +204,29 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
 impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize>
     Core<D, K, S, L, B, F>
 {
+    /// The sizes that the parameters stand for.
+    pub const GEOMETRY: Geometry = {
+        assert!(D == 8 * K && K.is_power_of_two());
+        Geometry {
+            bus_bytes: 1 << K.trailing_zeros(),
+            services: 1 << S,
+            backends: 1 << B,
+            lookup_entries: 2 << L,
+            flow_sets: 1 << F,
+        }
+    };
+
+    /// A core on the heap. It is built on a stack, where that takes more than the two megabytes a thread has by default:
+    /// hence in a thread of its own.
+    ///
+    /// # Panics
+    /// When no thread can be started.
+    #[must_use]
+    pub fn boxed() -> Box<Self> {
+        let building = thread::Builder::new().stack_size(BUILD_STACK_BYTES).spawn(Box::default);
+        building.expect("a thread can be started").join().expect("a core is built without a panic")
+    }
+
     /// Plants a fault in one stage, so that tests see it found.
     pub fn plant_fault(&mut self, stage: Stage) {
         match stage {
@@ -221,6 +251,9 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         true
     }
 }
+
+/// Stack on which a core is built.
+const BUILD_STACK_BYTES: usize = 16 << 20;
 
 /// Frames that may be inside: what the smallest queue on the way holds (128, of which one stays free).
 const CREDITS: u64 = 120;
@@ -262,7 +295,8 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             verdict_counters,
             flow_counters,
             service_counters,
-            backend_counters
+            backend_counters,
+            census
         );
         for i in 0..3 {
             self.read_region_reg[i].clock.next = self.clock.val();
@@ -283,6 +317,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.flow_counters.reset.next = self.reset.val();
         self.service_counters.reset.next = self.reset.val();
         self.backend_counters.reset.next = self.reset.val();
+        self.census.reset.next = self.reset.val();
 
         // Table port.
         self.write_address_reg.d.next = self.write_address.val();
@@ -397,6 +432,10 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.backend_counters.index.next = bit_cast::<B, 16>(self.record_reg.q.val().backend);
         self.backend_counters.length.next = self.record_reg.q.val().length;
 
+        self.census.visit.next = self.select.visit.val();
+        self.census.rests.next = self.select.rests.val();
+        self.select.may_start.next = self.census.ready.val();
+
         // Counter port: words of an entry in bits 1..0, the entry above.
         self.read_address_reg.d.next = self.read_address.val();
         self.verdict_counters.read_word.next = self.read_address_reg.q.val().get_bits::<2>(0);
@@ -408,6 +447,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.flow_counters.read_word.next = self.read_address_reg.q.val().get_bits::<2>(0);
         self.flow_counters.read_index.next = self.read_address_reg.q.val().get_bits::<3>(2);
         self.select.read_address.next = self.read_address_reg.q.val();
+        self.census.read_backend.next = self.read_address_reg.q.val().get_bits::<B>(0);
         self.read_region_reg[0].d.next = self.read_address_reg.q.val().get_bits::<4>(28);
         for i in 1..3 {
             self.read_region_reg[i].d.next = self.read_region_reg[i - 1].q.val();
@@ -422,13 +462,16 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         } else if self.read_region_reg[1].q.val() == self.region_flow.val() {
             self.counter_word_reg.d.next = self.flow_counters.read_data.val();
         } else if self.read_region_reg[1].q.val() == self.region_status.val() {
-            self.counter_word_reg.d.next = self.select.status.val();
+            self.counter_word_reg.d.next =
+                self.select.status.val() | (bit_cast::<32, 16>(self.census.rounds.val()) << 16);
         }
         self.read_data_reg.d.next = self.counter_word_reg.q.val();
         if self.read_region_reg[2].q.val() == self.region_flow_table.val() {
             self.read_data_reg.d.next = self.select.read_flow.val();
         } else if self.read_region_reg[2].q.val() == self.region_sequence.val() {
             self.read_data_reg.d.next = self.select.read_turn.val();
+        } else if self.read_region_reg[2].q.val() == self.region_live.val() {
+            self.read_data_reg.d.next = self.census.read_data.val();
         }
         self.read_data.next = self.read_data_reg.q.val();
         if self.reset.val() {

@@ -29,7 +29,8 @@ struct Module<'a> {
 }
 
 /// Merges equal modules and renames top and ports.
-fn tidy(text: &str, top: &str) -> String {
+#[must_use]
+pub fn tidy(text: &str, top: &str) -> String {
     let modules = split(text);
     let by_name: HashMap<&str, usize> =
         modules.iter().enumerate().map(|(index, module)| (module.name, index)).collect();
@@ -117,41 +118,4 @@ fn flip_flop_name(body: &str) -> Option<String> {
         .and_then(|line| line.split_once('[')?.1.split_once(':')?.0.parse::<u32>().ok())
         .map_or(1, |high| high + 1);
     Some(format!("maglane_dff_{width}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TEXT: &str = "
-module top(clock,s_axis$tdata);
-    top$a a(.clock(a$clock));
-    top$b b(.clock(b$clock));
-endmodule
-module top$a(clock);
-    always @(*) x = y;
-endmodule
-module top$b(clock);
-    always @(*) x = y;
-endmodule
-";
-
-    #[test]
-    fn equal_modules_become_one() {
-        let text = tidy(TEXT, "design");
-        assert_eq!(text.matches("endmodule").count(), 2);
-        assert!(text.contains("design$a a("), "{text}");
-        assert!(text.contains("design$a b("), "{text}");
-    }
-
-    #[test]
-    fn stream_ports_get_their_customary_names() {
-        assert!(tidy(TEXT, "design").contains("module design(clock,s_axis_tdata);"));
-    }
-
-    #[test]
-    fn modules_that_differ_stay_apart() {
-        let text = tidy(&TEXT.replacen("x = y", "x = z", 1), "design");
-        assert_eq!(text.matches("endmodule").count(), 3);
-    }
 }

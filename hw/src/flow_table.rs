@@ -14,6 +14,7 @@ pub mod forward;
 pub mod sweeper;
 pub mod way;
 
+use crate::census::Visit;
 use contest::{Contest, Ranks};
 use forward::{Meet, Meeting, Merge, Overwritten, Written};
 use sweeper::{Sweeper, Timeouts};
@@ -97,6 +98,10 @@ pub struct FlowTable<const F: usize, const T: usize, const B: usize> {
     pub ready: Signal<Out, Bit>,
     /// Sets are being cleared after reset, or swept: which one.
     pub sweep_set: Signal<Out, Bits<F>>,
+    /// A round of the sweeper may begin.
+    pub may_start: Signal<In, Bit>,
+    /// What the sweeper finds, clock 6 of its visit.
+    pub visit: Signal<Out, Visit>,
     /// Backend whose attributes are written.
     pub attributes_waddr: Signal<In, Bits<B>>,
     /// Its attributes.
@@ -164,6 +169,7 @@ pub struct FlowTable<const F: usize, const T: usize, const B: usize> {
     state: Signal<Local, Bits<2>>,
     backend: Signal<Local, Bits<16>>,
     dead: Signal<Local, Bits<8>>,
+    live: Signal<Local, Bits<8>>,
     behind: Signal<Local, Bits<8>>,
     ending: Signal<Local, Bit>,
     spared: Signal<Local, Bits<8>>,
@@ -206,6 +212,8 @@ impl<const F: usize, const T: usize, const B: usize> Default for FlowTable<F, T,
             rests: Default::default(),
             ready: Default::default(),
             sweep_set: Default::default(),
+            may_start: Default::default(),
+            visit: Default::default(),
             attributes_waddr: Default::default(),
             attributes_wdata: Default::default(),
             attributes_we: Default::default(),
@@ -265,6 +273,7 @@ impl<const F: usize, const T: usize, const B: usize> Default for FlowTable<F, T,
             state: Default::default(),
             backend: Default::default(),
             dead: Default::default(),
+            live: Default::default(),
             behind: Default::default(),
             ending: Default::default(),
             spared: Default::default(),
@@ -331,6 +340,7 @@ impl<const F: usize, const T: usize, const B: usize> Logic for FlowTable<F, T, B
         self.sweeper.step.next = self.step.val();
         self.sweeper.idle.next = self.idle.val();
         self.sweeper.busy.next = self.s_valid.val();
+        self.sweeper.may_start.next = self.may_start.val();
         self.stepped.next = self.sweeper.stepped.val();
         self.tick.next = self.sweeper.tick.val();
         self.rests.next = self.sweeper.rests.val();
@@ -465,12 +475,16 @@ impl<const F: usize, const T: usize, const B: usize> Logic for FlowTable<F, T, B
         self.old_state.next = 0.into();
         self.old_backend.next = 0.into();
         self.dead.next = 0.into();
+        self.live.next = 0.into();
         for i in 0..8 {
             if self.way[i].evictable.val() {
                 self.evictable.next = self.evictable.val() | self.bit[i].val();
             }
             if self.way[i].dead.val() {
                 self.dead.next = self.dead.val() | self.bit[i].val();
+            }
+            if self.way[i].live.val() & self.sweep_reg.q.val().get_bit(5) {
+                self.live.next = self.live.val() | self.bit[i].val();
             }
             if self.way[i].fresh.val() & !self.seen_fresh.val() {
                 self.fresh.next = self.fresh.val() | self.bit[i].val();
@@ -567,6 +581,16 @@ impl<const F: usize, const T: usize, const B: usize> Logic for FlowTable<F, T, B
             self.write_reg.d.next = self.dead.val() & self.spared.val();
             self.rest_reg.d.next = 0.into();
         }
+
+        self.visit.next.live = self.live.val();
+        self.visit.next.backend0 = self.way[0].backend.val();
+        self.visit.next.backend1 = self.way[1].backend.val();
+        self.visit.next.backend2 = self.way[2].backend.val();
+        self.visit.next.backend3 = self.way[3].backend.val();
+        self.visit.next.backend4 = self.way[4].backend.val();
+        self.visit.next.backend5 = self.way[5].backend.val();
+        self.visit.next.backend6 = self.way[6].backend.val();
+        self.visit.next.backend7 = self.way[7].backend.val();
 
         // Clock 7: the decision leaves; `write_reg` and the registers beside it are at the memories.
         self.m_valid.next = self.valid_reg.q.val().get_bit(6);

@@ -11,6 +11,7 @@
 #![allow(clippy::useless_conversion)]
 
 pub mod axis;
+pub mod census;
 pub mod control;
 pub mod core;
 pub mod counter;

@@ -31,6 +31,21 @@ pub type AlveoCore = Core<512, 64, 10, 19, 12, 17>;
 /// The core of [`Profile::Ecp5`].
 pub type Ecp5Core = Core<256, 32, 4, 12, 6, 6>;
 
+// The turns are cleared along with the flow table, and so are no more than its sets.
+const _: () = {
+    same(&LabCore::GEOMETRY, &Profile::Lab.geometry());
+    same(&Lab64Core::GEOMETRY, &Profile::Lab64.geometry());
+    same(&SumeCore::GEOMETRY, &Profile::Sume.geometry());
+    same(&AlveoCore::GEOMETRY, &Profile::Alveo.geometry());
+    same(&Ecp5Core::GEOMETRY, &Profile::Ecp5.geometry());
+};
+
+const fn same(core: &Geometry, profile: &Geometry) {
+    let Geometry { bus_bytes, services, backends, lookup_entries, flow_sets } = *profile;
+    assert!(core.bus_bytes == bus_bytes && core.services == services && core.backends == backends);
+    assert!(core.lookup_entries == lookup_entries && core.flow_sets == flow_sets && flow_sets >= services);
+}
+
 impl Profile {
     /// All builds.
     pub const ALL: [Self; 5] = [Self::Lab, Self::Lab64, Self::Sume, Self::Alveo, Self::Ecp5];
@@ -75,49 +90,21 @@ impl Profile {
     #[must_use]
     pub fn verilog(self, fault: Option<Stage>) -> String {
         match self {
-            Self::Lab => text(LabCore::default(), fault),
-            Self::Lab64 => text(Lab64Core::default(), fault),
-            Self::Sume => text(SumeCore::default(), fault),
-            Self::Alveo => text(AlveoCore::default(), fault),
-            Self::Ecp5 => text(Ecp5Core::default(), fault),
+            Self::Lab => text(LabCore::boxed(), fault),
+            Self::Lab64 => text(Lab64Core::boxed(), fault),
+            Self::Sume => text(SumeCore::boxed(), fault),
+            Self::Alveo => text(AlveoCore::boxed(), fault),
+            Self::Ecp5 => text(Ecp5Core::boxed(), fault),
         }
     }
 }
 
 fn text<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize>(
-    core: Core<D, K, S, L, B, F>,
+    mut core: Box<Core<D, K, S, L, B, F>>,
     fault: Option<Stage>,
 ) -> String {
-    let mut core = Box::new(core);
     if let Some(stage) = fault {
         core.plant_fault(stage);
     }
     emit::verilog(core, emit::TOP)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_of_the_cores_are_those_of_the_geometries() {
-        fn check<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize>(
-            geometry: Geometry,
-            _: fn() -> Core<D, K, S, L, B, F>,
-        ) {
-            assert_eq!(geometry.bus_bytes as usize, K);
-            assert_eq!(K * 8, D);
-            assert_eq!(geometry.services, 1 << S);
-            assert_eq!(geometry.lookup_entries, 2 << L);
-            assert_eq!(geometry.backends, 1 << B);
-            assert_eq!(geometry.flow_sets, 1 << F);
-            // The turns are cleared along with the flow table.
-            assert!(F >= S);
-        }
-        check(Profile::Lab.geometry(), LabCore::default);
-        check(Profile::Lab64.geometry(), Lab64Core::default);
-        check(Profile::Sume.geometry(), SumeCore::default);
-        check(Profile::Alveo.geometry(), AlveoCore::default);
-        check(Profile::Ecp5.geometry(), Ecp5Core::default);
-    }
 }

@@ -42,6 +42,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     localparam  region_flow_table = 4'h5;
     localparam  region_sequence = 4'h6;
     localparam  region_status = 4'h7;
+    localparam  region_live = 4'h8;
     localparam  credits = 8'h78;
     // Stub signals
     reg  control$clock;
@@ -108,6 +109,9 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     reg  [31:0] select$read_address;
     wire  [31:0] select$read_flow;
     wire  [31:0] select$read_turn;
+    reg  select$may_start;
+    wire  [135:0] select$visit;
+    wire  select$rests;
     wire  [31:0] select$status;
     reg  rewrite$clock;
     reg  rewrite$reset;
@@ -207,6 +211,14 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     reg  [1:0] backend_counters$read_word;
     wire  [31:0] backend_counters$read_data;
     wire  backend_counters$ready;
+    reg  census$clock;
+    reg  census$reset;
+    reg  [135:0] census$visit;
+    reg  census$rests;
+    wire  census$ready;
+    wire  [15:0] census$rounds;
+    reg  [11:0] census$read_backend;
+    wire  [31:0] census$read_data;
     reg  [31:0] write_address_reg$d;
     wire  [31:0] write_address_reg$q;
     reg  write_address_reg$clock;
@@ -329,6 +341,9 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         .read_address(select$read_address),
         .read_flow(select$read_flow),
         .read_turn(select$read_turn),
+        .may_start(select$may_start),
+        .visit(select$visit),
+        .rests(select$rests),
         .status(select$status)
     );
     maglane_core$rewrite rewrite(
@@ -469,6 +484,16 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         .read_data(backend_counters$read_data),
         .ready(backend_counters$ready)
     );
+    maglane_core$census census(
+        .clock(census$clock),
+        .reset(census$reset),
+        .visit(census$visit),
+        .rests(census$rests),
+        .ready(census$ready),
+        .rounds(census$rounds),
+        .read_backend(census$read_backend),
+        .read_data(census$read_data)
+    );
     maglane_dff_32 write_address_reg(
         .d(write_address_reg$d),
         .q(write_address_reg$q),
@@ -572,6 +597,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         flow_counters$clock = clock;
         service_counters$clock = clock;
         backend_counters$clock = clock;
+        census$clock = clock;
         read_region_reg$0$clock = clock;
         read_region_reg$1$clock = clock;
         read_region_reg$2$clock = clock;
@@ -591,6 +617,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         flow_counters$reset = reset;
         service_counters$reset = reset;
         backend_counters$reset = reset;
+        census$reset = reset;
         write_address_reg$d = write_address;
         write_data_reg$d = write_data;
         write_enable_reg$d = write_enable;
@@ -689,6 +716,9 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         backend_counters$add = done_reg$q & (record_reg$q[(64'h0)+:(5)] == 32'h0);
         backend_counters$index = ((record_reg$q[(64'h28)+:(16)]) & 12'hfff);
         backend_counters$length = record_reg$q[(64'h8)+:(16)];
+        census$visit = select$visit;
+        census$rests = select$rests;
+        select$may_start = census$ready;
         read_address_reg$d = read_address;
         verdict_counters$read_word = read_address_reg$q[(32'h0)+:(2)];
         verdict_counters$read_index = read_address_reg$q[(32'h2)+:(5)];
@@ -699,6 +729,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         flow_counters$read_word = read_address_reg$q[(32'h0)+:(2)];
         flow_counters$read_index = read_address_reg$q[(32'h2)+:(3)];
         select$read_address = read_address_reg$q;
+        census$read_backend = read_address_reg$q[(32'h0)+:(12)];
         read_region_reg$0$d = read_address_reg$q[(32'h1c)+:(4)];
         read_region_reg$1$d = read_region_reg$0$q;
         read_region_reg$2$d = read_region_reg$1$q;
@@ -716,7 +747,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
             counter_word_reg$d = flow_counters$read_data;
         end
         else if (read_region_reg$1$q == region_status) begin
-            counter_word_reg$d = select$status;
+            counter_word_reg$d = select$status | (((census$rounds) & 32'hffffffff) << 32'h10);
         end
         read_data_reg$d = counter_word_reg$q;
         if (read_region_reg$2$q == region_flow_table) begin
@@ -724,6 +755,9 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         end
         else if (read_region_reg$2$q == region_sequence) begin
             read_data_reg$d = select$read_turn;
+        end
+        else if (read_region_reg$2$q == region_live) begin
+            read_data_reg$d = census$read_data;
         end
         read_data = read_data_reg$q;
         if (reset) begin
@@ -1106,6 +1140,492 @@ module maglane_core$backend_counters$bytes_high$ram(clock,raddr,rdata,waddr,wdat
     input wire  we;
     // Update code (custom)
     reg [31:0] mem [0:4095];
+    always @(posedge clock) begin
+      rdata <= mem[raddr];
+      if (we) mem[waddr] <= wdata;
+    end
+endmodule
+
+module maglane_core$census(clock,reset,visit,rests,ready,rounds,read_backend,read_data);
+    // Module arguments
+    input wire  clock;
+    input wire  reset;
+    input wire  [135:0] visit;
+    input wire  rests;
+    output reg  ready;
+    output reg  [15:0] rounds;
+    input wire  [11:0] read_backend;
+    output reg  [31:0] read_data;
+    // Stub signals
+    reg  tally$0$clock;
+    reg  tally$0$second;
+    reg  tally$0$count;
+    reg  [11:0] tally$0$backend;
+    reg  tally$0$clear;
+    reg  [11:0] tally$0$clear_backend;
+    reg  [11:0] tally$0$read_backend;
+    wire  [23:0] tally$0$read_data;
+    reg  tally$1$clock;
+    reg  tally$1$second;
+    reg  tally$1$count;
+    reg  [11:0] tally$1$backend;
+    reg  tally$1$clear;
+    reg  [11:0] tally$1$clear_backend;
+    reg  [11:0] tally$1$read_backend;
+    wire  [23:0] tally$1$read_data;
+    reg  tally$2$clock;
+    reg  tally$2$second;
+    reg  tally$2$count;
+    reg  [11:0] tally$2$backend;
+    reg  tally$2$clear;
+    reg  [11:0] tally$2$clear_backend;
+    reg  [11:0] tally$2$read_backend;
+    wire  [23:0] tally$2$read_data;
+    reg  tally$3$clock;
+    reg  tally$3$second;
+    reg  tally$3$count;
+    reg  [11:0] tally$3$backend;
+    reg  tally$3$clear;
+    reg  [11:0] tally$3$clear_backend;
+    reg  [11:0] tally$3$read_backend;
+    wire  [23:0] tally$3$read_data;
+    reg  tally$4$clock;
+    reg  tally$4$second;
+    reg  tally$4$count;
+    reg  [11:0] tally$4$backend;
+    reg  tally$4$clear;
+    reg  [11:0] tally$4$clear_backend;
+    reg  [11:0] tally$4$read_backend;
+    wire  [23:0] tally$4$read_data;
+    reg  tally$5$clock;
+    reg  tally$5$second;
+    reg  tally$5$count;
+    reg  [11:0] tally$5$backend;
+    reg  tally$5$clear;
+    reg  [11:0] tally$5$clear_backend;
+    reg  [11:0] tally$5$read_backend;
+    wire  [23:0] tally$5$read_data;
+    reg  tally$6$clock;
+    reg  tally$6$second;
+    reg  tally$6$count;
+    reg  [11:0] tally$6$backend;
+    reg  tally$6$clear;
+    reg  [11:0] tally$6$clear_backend;
+    reg  [11:0] tally$6$read_backend;
+    wire  [23:0] tally$6$read_data;
+    reg  tally$7$clock;
+    reg  tally$7$second;
+    reg  tally$7$count;
+    reg  [11:0] tally$7$backend;
+    reg  tally$7$clear;
+    reg  [11:0] tally$7$clear_backend;
+    reg  [11:0] tally$7$read_backend;
+    wire  [23:0] tally$7$read_data;
+    reg  second_reg$d;
+    wire  second_reg$q;
+    reg  second_reg$clock;
+    reg  counting_reg$d;
+    wire  counting_reg$q;
+    reg  counting_reg$clock;
+    reg  [11:0] clear_reg$d;
+    wire  [11:0] clear_reg$q;
+    reg  clear_reg$clock;
+    reg  cleared_reg$d;
+    wire  cleared_reg$q;
+    reg  cleared_reg$clock;
+    reg  [15:0] rounds_reg$d;
+    wire  [15:0] rounds_reg$q;
+    reg  rounds_reg$clock;
+    reg  [23:0] half_reg$0$d;
+    wire  [23:0] half_reg$0$q;
+    reg  half_reg$0$clock;
+    reg  [23:0] half_reg$1$d;
+    wire  [23:0] half_reg$1$q;
+    reg  half_reg$1$clock;
+    reg  [23:0] half_reg$2$d;
+    wire  [23:0] half_reg$2$q;
+    reg  half_reg$2$clock;
+    reg  [23:0] half_reg$3$d;
+    wire  [23:0] half_reg$3$q;
+    reg  half_reg$3$clock;
+    reg  [23:0] sum_reg$d;
+    wire  [23:0] sum_reg$q;
+    reg  sum_reg$clock;
+    // Local signals
+    reg  [7:0] live;
+    reg  [11:0] clear_next;
+    // Sub module instances
+    maglane_core$census$tally$0 tally$0(
+        .clock(tally$0$clock),
+        .second(tally$0$second),
+        .count(tally$0$count),
+        .backend(tally$0$backend),
+        .clear(tally$0$clear),
+        .clear_backend(tally$0$clear_backend),
+        .read_backend(tally$0$read_backend),
+        .read_data(tally$0$read_data)
+    );
+    maglane_core$census$tally$0 tally$1(
+        .clock(tally$1$clock),
+        .second(tally$1$second),
+        .count(tally$1$count),
+        .backend(tally$1$backend),
+        .clear(tally$1$clear),
+        .clear_backend(tally$1$clear_backend),
+        .read_backend(tally$1$read_backend),
+        .read_data(tally$1$read_data)
+    );
+    maglane_core$census$tally$0 tally$2(
+        .clock(tally$2$clock),
+        .second(tally$2$second),
+        .count(tally$2$count),
+        .backend(tally$2$backend),
+        .clear(tally$2$clear),
+        .clear_backend(tally$2$clear_backend),
+        .read_backend(tally$2$read_backend),
+        .read_data(tally$2$read_data)
+    );
+    maglane_core$census$tally$0 tally$3(
+        .clock(tally$3$clock),
+        .second(tally$3$second),
+        .count(tally$3$count),
+        .backend(tally$3$backend),
+        .clear(tally$3$clear),
+        .clear_backend(tally$3$clear_backend),
+        .read_backend(tally$3$read_backend),
+        .read_data(tally$3$read_data)
+    );
+    maglane_core$census$tally$0 tally$4(
+        .clock(tally$4$clock),
+        .second(tally$4$second),
+        .count(tally$4$count),
+        .backend(tally$4$backend),
+        .clear(tally$4$clear),
+        .clear_backend(tally$4$clear_backend),
+        .read_backend(tally$4$read_backend),
+        .read_data(tally$4$read_data)
+    );
+    maglane_core$census$tally$0 tally$5(
+        .clock(tally$5$clock),
+        .second(tally$5$second),
+        .count(tally$5$count),
+        .backend(tally$5$backend),
+        .clear(tally$5$clear),
+        .clear_backend(tally$5$clear_backend),
+        .read_backend(tally$5$read_backend),
+        .read_data(tally$5$read_data)
+    );
+    maglane_core$census$tally$0 tally$6(
+        .clock(tally$6$clock),
+        .second(tally$6$second),
+        .count(tally$6$count),
+        .backend(tally$6$backend),
+        .clear(tally$6$clear),
+        .clear_backend(tally$6$clear_backend),
+        .read_backend(tally$6$read_backend),
+        .read_data(tally$6$read_data)
+    );
+    maglane_core$census$tally$0 tally$7(
+        .clock(tally$7$clock),
+        .second(tally$7$second),
+        .count(tally$7$count),
+        .backend(tally$7$backend),
+        .clear(tally$7$clear),
+        .clear_backend(tally$7$clear_backend),
+        .read_backend(tally$7$read_backend),
+        .read_data(tally$7$read_data)
+    );
+    maglane_dff_1 second_reg(
+        .d(second_reg$d),
+        .q(second_reg$q),
+        .clock(second_reg$clock)
+    );
+    maglane_dff_1 counting_reg(
+        .d(counting_reg$d),
+        .q(counting_reg$q),
+        .clock(counting_reg$clock)
+    );
+    maglane_dff_12 clear_reg(
+        .d(clear_reg$d),
+        .q(clear_reg$q),
+        .clock(clear_reg$clock)
+    );
+    maglane_dff_1 cleared_reg(
+        .d(cleared_reg$d),
+        .q(cleared_reg$q),
+        .clock(cleared_reg$clock)
+    );
+    maglane_dff_16 rounds_reg(
+        .d(rounds_reg$d),
+        .q(rounds_reg$q),
+        .clock(rounds_reg$clock)
+    );
+    maglane_dff_24 half_reg$0(
+        .d(half_reg$0$d),
+        .q(half_reg$0$q),
+        .clock(half_reg$0$clock)
+    );
+    maglane_dff_24 half_reg$1(
+        .d(half_reg$1$d),
+        .q(half_reg$1$q),
+        .clock(half_reg$1$clock)
+    );
+    maglane_dff_24 half_reg$2(
+        .d(half_reg$2$d),
+        .q(half_reg$2$q),
+        .clock(half_reg$2$clock)
+    );
+    maglane_dff_24 half_reg$3(
+        .d(half_reg$3$d),
+        .q(half_reg$3$q),
+        .clock(half_reg$3$clock)
+    );
+    maglane_dff_24 sum_reg(
+        .d(sum_reg$d),
+        .q(sum_reg$q),
+        .clock(sum_reg$clock)
+    );
+    // Update code
+    always @(*) begin
+        second_reg$clock = clock;
+        counting_reg$clock = clock;
+        clear_reg$clock = clock;
+        cleared_reg$clock = clock;
+        rounds_reg$clock = clock;
+        sum_reg$clock = clock;
+        second_reg$d = second_reg$q;
+        counting_reg$d = counting_reg$q;
+        clear_reg$d = clear_reg$q;
+        cleared_reg$d = cleared_reg$q;
+        rounds_reg$d = rounds_reg$q;
+        sum_reg$d = sum_reg$q;
+        tally$0$clock = clock;
+        tally$1$clock = clock;
+        tally$2$clock = clock;
+        tally$3$clock = clock;
+        tally$4$clock = clock;
+        tally$5$clock = clock;
+        tally$6$clock = clock;
+        tally$7$clock = clock;
+        half_reg$0$clock = clock;
+        half_reg$1$clock = clock;
+        half_reg$2$clock = clock;
+        half_reg$3$clock = clock;
+        live = visit[(64'h0)+:(8)];
+        tally$0$backend = ((visit[(64'h8)+:(16)]) & 12'hfff);
+        tally$1$backend = ((visit[(64'h18)+:(16)]) & 12'hfff);
+        tally$2$backend = ((visit[(64'h28)+:(16)]) & 12'hfff);
+        tally$3$backend = ((visit[(64'h38)+:(16)]) & 12'hfff);
+        tally$4$backend = ((visit[(64'h48)+:(16)]) & 12'hfff);
+        tally$5$backend = ((visit[(64'h58)+:(16)]) & 12'hfff);
+        tally$6$backend = ((visit[(64'h68)+:(16)]) & 12'hfff);
+        tally$7$backend = ((visit[(64'h78)+:(16)]) & 12'hfff);
+        tally$0$second = second_reg$q;
+        tally$0$count = live[0];
+        tally$0$clear = ~cleared_reg$q;
+        tally$0$clear_backend = clear_reg$q;
+        tally$0$read_backend = read_backend;
+        tally$1$second = second_reg$q;
+        tally$1$count = live[1];
+        tally$1$clear = ~cleared_reg$q;
+        tally$1$clear_backend = clear_reg$q;
+        tally$1$read_backend = read_backend;
+        tally$2$second = second_reg$q;
+        tally$2$count = live[2];
+        tally$2$clear = ~cleared_reg$q;
+        tally$2$clear_backend = clear_reg$q;
+        tally$2$read_backend = read_backend;
+        tally$3$second = second_reg$q;
+        tally$3$count = live[3];
+        tally$3$clear = ~cleared_reg$q;
+        tally$3$clear_backend = clear_reg$q;
+        tally$3$read_backend = read_backend;
+        tally$4$second = second_reg$q;
+        tally$4$count = live[4];
+        tally$4$clear = ~cleared_reg$q;
+        tally$4$clear_backend = clear_reg$q;
+        tally$4$read_backend = read_backend;
+        tally$5$second = second_reg$q;
+        tally$5$count = live[5];
+        tally$5$clear = ~cleared_reg$q;
+        tally$5$clear_backend = clear_reg$q;
+        tally$5$read_backend = read_backend;
+        tally$6$second = second_reg$q;
+        tally$6$count = live[6];
+        tally$6$clear = ~cleared_reg$q;
+        tally$6$clear_backend = clear_reg$q;
+        tally$6$read_backend = read_backend;
+        tally$7$second = second_reg$q;
+        tally$7$count = live[7];
+        tally$7$clear = ~cleared_reg$q;
+        tally$7$clear_backend = clear_reg$q;
+        tally$7$read_backend = read_backend;
+        clear_next = clear_reg$q + 32'h1;
+        if (~cleared_reg$q) begin
+            clear_reg$d = clear_next;
+            cleared_reg$d = clear_next == 32'h0;
+        end
+        if (~rests) begin
+            counting_reg$d = 1'b1;
+        end
+        else if (counting_reg$q & cleared_reg$q) begin
+            counting_reg$d = 1'b0;
+            cleared_reg$d = 1'b0;
+            second_reg$d = ~second_reg$q;
+            rounds_reg$d = rounds_reg$q + 32'h1;
+        end
+        ready = cleared_reg$q & ~counting_reg$q;
+        rounds = rounds_reg$q;
+        half_reg$0$d = tally$0$read_data + tally$1$read_data;
+        half_reg$1$d = tally$2$read_data + tally$3$read_data;
+        half_reg$2$d = tally$4$read_data + tally$5$read_data;
+        half_reg$3$d = tally$6$read_data + tally$7$read_data;
+        sum_reg$d = (half_reg$0$q + half_reg$1$q) + (half_reg$2$q + half_reg$3$q);
+        read_data = ((sum_reg$q) & 32'hffffffff);
+        if (reset) begin
+            counting_reg$d = 1'b0;
+            clear_reg$d = 32'h0;
+            cleared_reg$d = 1'b0;
+            second_reg$d = 1'b0;
+            rounds_reg$d = 32'h0;
+        end
+    end
+endmodule
+
+module maglane_core$census$tally$0(clock,second,count,backend,clear,clear_backend,read_backend,read_data);
+    // Module arguments
+    input wire  clock;
+    input wire  second;
+    input wire  count;
+    input wire  [11:0] backend;
+    input wire  clear;
+    input wire  [11:0] clear_backend;
+    input wire  [11:0] read_backend;
+    output reg  [23:0] read_data;
+    // Stub signals
+    reg  first$clock;
+    reg  [11:0] first$raddr;
+    wire  [23:0] first$rdata;
+    reg  [11:0] first$waddr;
+    reg  [23:0] first$wdata;
+    reg  first$we;
+    reg  other$clock;
+    reg  [11:0] other$raddr;
+    wire  [23:0] other$rdata;
+    reg  [11:0] other$waddr;
+    reg  [23:0] other$wdata;
+    reg  other$we;
+    reg  count_reg$d;
+    wire  count_reg$q;
+    reg  count_reg$clock;
+    reg  [11:0] backend_reg$d;
+    wire  [11:0] backend_reg$q;
+    reg  backend_reg$clock;
+    reg  same_reg$d;
+    wire  same_reg$q;
+    reg  same_reg$clock;
+    reg  [23:0] sum_reg$d;
+    wire  [23:0] sum_reg$q;
+    reg  sum_reg$clock;
+    // Local signals
+    reg  [23:0] word;
+    reg  [23:0] sum;
+    reg  write;
+    reg  [11:0] waddr;
+    reg  [23:0] wdata;
+    // Sub module instances
+    maglane_core$census$tally$0$first first(
+        .clock(first$clock),
+        .raddr(first$raddr),
+        .rdata(first$rdata),
+        .waddr(first$waddr),
+        .wdata(first$wdata),
+        .we(first$we)
+    );
+    maglane_core$census$tally$0$first other(
+        .clock(other$clock),
+        .raddr(other$raddr),
+        .rdata(other$rdata),
+        .waddr(other$waddr),
+        .wdata(other$wdata),
+        .we(other$we)
+    );
+    maglane_dff_1 count_reg(
+        .d(count_reg$d),
+        .q(count_reg$q),
+        .clock(count_reg$clock)
+    );
+    maglane_dff_12 backend_reg(
+        .d(backend_reg$d),
+        .q(backend_reg$q),
+        .clock(backend_reg$clock)
+    );
+    maglane_dff_1 same_reg(
+        .d(same_reg$d),
+        .q(same_reg$q),
+        .clock(same_reg$clock)
+    );
+    maglane_dff_24 sum_reg(
+        .d(sum_reg$d),
+        .q(sum_reg$q),
+        .clock(sum_reg$clock)
+    );
+    // Update code
+    always @(*) begin
+        count_reg$clock = clock;
+        backend_reg$clock = clock;
+        same_reg$clock = clock;
+        sum_reg$clock = clock;
+        count_reg$d = count_reg$q;
+        backend_reg$d = backend_reg$q;
+        same_reg$d = same_reg$q;
+        sum_reg$d = sum_reg$q;
+        first$clock = clock;
+        other$clock = clock;
+        count_reg$d = count;
+        backend_reg$d = backend;
+        same_reg$d = count_reg$q & (backend_reg$q == backend);
+        first$raddr = backend;
+        other$raddr = read_backend;
+        word = first$rdata;
+        read_data = other$rdata;
+        if (second) begin
+            first$raddr = read_backend;
+            other$raddr = backend;
+            word = other$rdata;
+            read_data = first$rdata;
+        end
+        if (same_reg$q) begin
+            word = sum_reg$q;
+        end
+        sum = word + 32'h1;
+        sum_reg$d = sum;
+        write = count_reg$q | clear;
+        waddr = backend_reg$q;
+        wdata = sum;
+        if (clear) begin
+            waddr = clear_backend;
+            wdata = 32'h0;
+        end
+        first$waddr = waddr;
+        first$wdata = wdata;
+        first$we = write & ~second;
+        other$waddr = waddr;
+        other$wdata = wdata;
+        other$we = write & second;
+    end
+endmodule
+
+module maglane_core$census$tally$0$first(clock,raddr,rdata,waddr,wdata,we);
+    // Module arguments
+    input wire  clock;
+    input wire  [11:0] raddr;
+    output reg  [23:0] rdata;
+    input wire  [11:0] waddr;
+    input wire  [23:0] wdata;
+    input wire  we;
+    // Update code (custom)
+    reg [23:0] mem [0:4095];
     always @(posedge clock) begin
       rdata <= mem[raddr];
       if (we) mem[waddr] <= wdata;
@@ -8215,7 +8735,7 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
     end
 endmodule
 
-module maglane_core$select(clock,reset,write_address,write_data,write_enable,timeouts,set_tick,set_tick_value,tick_due,s_valid,s_ready,s_frame,s_hashes,m_valid,m_frame,m_row,ready,read_address,read_flow,read_turn,status);
+module maglane_core$select(clock,reset,write_address,write_data,write_enable,timeouts,set_tick,set_tick_value,tick_due,s_valid,s_ready,s_frame,s_hashes,m_valid,m_frame,m_row,ready,read_address,read_flow,read_turn,may_start,visit,rests,status);
     // Module arguments
     input wire  clock;
     input wire  reset;
@@ -8237,6 +8757,9 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     input wire  [31:0] read_address;
     output reg  [31:0] read_flow;
     output reg  [31:0] read_turn;
+    input wire  may_start;
+    output reg  [135:0] visit;
+    output reg  rests;
     output reg  [31:0] status;
     // Constant declarations
     localparam  region_backend = 4'h4;
@@ -8284,6 +8807,8 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     wire  flow_table$rests;
     wire  flow_table$ready;
     wire  [16:0] flow_table$sweep_set;
+    reg  flow_table$may_start;
+    wire  [135:0] flow_table$visit;
     reg  [11:0] flow_table$attributes_waddr;
     reg  [16:0] flow_table$attributes_wdata;
     reg  flow_table$attributes_we;
@@ -8485,6 +9010,8 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         .rests(flow_table$rests),
         .ready(flow_table$ready),
         .sweep_set(flow_table$sweep_set),
+        .may_start(flow_table$may_start),
+        .visit(flow_table$visit),
         .attributes_waddr(flow_table$attributes_waddr),
         .attributes_wdata(flow_table$attributes_wdata),
         .attributes_we(flow_table$attributes_we),
@@ -8929,7 +9456,10 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         read_turn_reg$0$d = lookup$read_turn;
         read_turn_reg$1$d = read_turn_reg$0$q;
         read_turn = ((read_turn_reg$1$q) & 32'hffffffff);
-        swept = flow_table$rests & ((request_reg$q == 32'h0) & ~due_reg$q);
+        flow_table$may_start = may_start;
+        visit = flow_table$visit;
+        rests = flow_table$rests;
+        swept = (flow_table$rests & may_start) & ((request_reg$q == 32'h0) & ~due_reg$q);
         status = (((flow_table$ready) & 32'hffffffff) | (((swept) & 32'hffffffff) << 32'h1)) | (((flow_table$tick) & 32'hffffffff) << 32'h8);
         if (reset) begin
             gap_reg$d = 1'b0;
@@ -8966,7 +9496,7 @@ module maglane_core$select$backend(clock,raddr,rdata,waddr,wword,wdata,we);
     always @(posedge clock) if (we && wword == 3'd7) mem[waddr][255:224] <= wdata;
 endmodule
 
-module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operation,pick,m_valid,m_decision,timeouts,set_tick,set_tick_value,step,idle,stepped,tick,rests,ready,sweep_set,attributes_waddr,attributes_wdata,attributes_we,read_set,read_way,read_tag,read_rest);
+module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operation,pick,m_valid,m_decision,timeouts,set_tick,set_tick_value,step,idle,stepped,tick,rests,ready,sweep_set,may_start,visit,attributes_waddr,attributes_wdata,attributes_we,read_set,read_way,read_tag,read_rest);
     // Module arguments
     input wire  clock;
     input wire  reset;
@@ -8987,6 +9517,8 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     output reg  rests;
     output reg  ready;
     output reg  [16:0] sweep_set;
+    input wire  may_start;
+    output reg  [135:0] visit;
     input wire  [11:0] attributes_waddr;
     input wire  [16:0] attributes_wdata;
     input wire  attributes_we;
@@ -9030,6 +9562,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     wire  way$0$evictable;
     wire  way$0$fresh;
     wire  way$0$dead;
+    wire  way$0$live;
     wire  [1:0] way$0$state;
     wire  [15:0] way$0$backend;
     reg  way$0$we;
@@ -9059,6 +9592,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     wire  way$1$evictable;
     wire  way$1$fresh;
     wire  way$1$dead;
+    wire  way$1$live;
     wire  [1:0] way$1$state;
     wire  [15:0] way$1$backend;
     reg  way$1$we;
@@ -9088,6 +9622,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     wire  way$2$evictable;
     wire  way$2$fresh;
     wire  way$2$dead;
+    wire  way$2$live;
     wire  [1:0] way$2$state;
     wire  [15:0] way$2$backend;
     reg  way$2$we;
@@ -9117,6 +9652,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     wire  way$3$evictable;
     wire  way$3$fresh;
     wire  way$3$dead;
+    wire  way$3$live;
     wire  [1:0] way$3$state;
     wire  [15:0] way$3$backend;
     reg  way$3$we;
@@ -9146,6 +9682,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     wire  way$4$evictable;
     wire  way$4$fresh;
     wire  way$4$dead;
+    wire  way$4$live;
     wire  [1:0] way$4$state;
     wire  [15:0] way$4$backend;
     reg  way$4$we;
@@ -9175,6 +9712,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     wire  way$5$evictable;
     wire  way$5$fresh;
     wire  way$5$dead;
+    wire  way$5$live;
     wire  [1:0] way$5$state;
     wire  [15:0] way$5$backend;
     reg  way$5$we;
@@ -9204,6 +9742,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     wire  way$6$evictable;
     wire  way$6$fresh;
     wire  way$6$dead;
+    wire  way$6$live;
     wire  [1:0] way$6$state;
     wire  [15:0] way$6$backend;
     reg  way$6$we;
@@ -9233,6 +9772,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     wire  way$7$evictable;
     wire  way$7$fresh;
     wire  way$7$dead;
+    wire  way$7$live;
     wire  [1:0] way$7$state;
     wire  [15:0] way$7$backend;
     reg  way$7$we;
@@ -9248,6 +9788,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     reg  sweeper$set;
     reg  [5:0] sweeper$set_tick;
     reg  [6:0] sweeper$step;
+    reg  sweeper$may_start;
     reg  sweeper$idle;
     wire  sweeper$stepped;
     reg  sweeper$busy;
@@ -9539,6 +10080,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     reg  [1:0] state;
     reg  [15:0] backend;
     reg  [7:0] dead;
+    reg  [7:0] live;
     reg  [7:0] behind;
     reg  ending;
     reg  [7:0] spared;
@@ -9571,6 +10113,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         .evictable(way$0$evictable),
         .fresh(way$0$fresh),
         .dead(way$0$dead),
+        .live(way$0$live),
         .state(way$0$state),
         .backend(way$0$backend),
         .we(way$0$we),
@@ -9602,6 +10145,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         .evictable(way$1$evictable),
         .fresh(way$1$fresh),
         .dead(way$1$dead),
+        .live(way$1$live),
         .state(way$1$state),
         .backend(way$1$backend),
         .we(way$1$we),
@@ -9633,6 +10177,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         .evictable(way$2$evictable),
         .fresh(way$2$fresh),
         .dead(way$2$dead),
+        .live(way$2$live),
         .state(way$2$state),
         .backend(way$2$backend),
         .we(way$2$we),
@@ -9664,6 +10209,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         .evictable(way$3$evictable),
         .fresh(way$3$fresh),
         .dead(way$3$dead),
+        .live(way$3$live),
         .state(way$3$state),
         .backend(way$3$backend),
         .we(way$3$we),
@@ -9695,6 +10241,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         .evictable(way$4$evictable),
         .fresh(way$4$fresh),
         .dead(way$4$dead),
+        .live(way$4$live),
         .state(way$4$state),
         .backend(way$4$backend),
         .we(way$4$we),
@@ -9726,6 +10273,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         .evictable(way$5$evictable),
         .fresh(way$5$fresh),
         .dead(way$5$dead),
+        .live(way$5$live),
         .state(way$5$state),
         .backend(way$5$backend),
         .we(way$5$we),
@@ -9757,6 +10305,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         .evictable(way$6$evictable),
         .fresh(way$6$fresh),
         .dead(way$6$dead),
+        .live(way$6$live),
         .state(way$6$state),
         .backend(way$6$backend),
         .we(way$6$we),
@@ -9788,6 +10337,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         .evictable(way$7$evictable),
         .fresh(way$7$fresh),
         .dead(way$7$dead),
+        .live(way$7$live),
         .state(way$7$state),
         .backend(way$7$backend),
         .we(way$7$we),
@@ -9805,6 +10355,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         .set(sweeper$set),
         .set_tick(sweeper$set_tick),
         .step(sweeper$step),
+        .may_start(sweeper$may_start),
         .idle(sweeper$idle),
         .stepped(sweeper$stepped),
         .busy(sweeper$busy),
@@ -10260,6 +10811,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         sweeper$step = step;
         sweeper$idle = idle;
         sweeper$busy = s_valid;
+        sweeper$may_start = may_start;
         stepped = sweeper$stepped;
         tick = sweeper$tick;
         rests = sweeper$rests;
@@ -10576,11 +11128,15 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         old_state = 32'h0;
         old_backend = 32'h0;
         dead = 32'h0;
+        live = 32'h0;
         if (way$0$evictable) begin
             evictable = evictable | bit$0;
         end
         if (way$0$dead) begin
             dead = dead | bit$0;
+        end
+        if (way$0$live & sweep_reg$q[32'h5]) begin
+            live = live | bit$0;
         end
         if (way$0$fresh & ~seen_fresh) begin
             fresh = fresh | bit$0;
@@ -10601,6 +11157,9 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         if (way$1$dead) begin
             dead = dead | bit$1;
         end
+        if (way$1$live & sweep_reg$q[32'h5]) begin
+            live = live | bit$1;
+        end
         if (way$1$fresh & ~seen_fresh) begin
             fresh = fresh | bit$1;
         end
@@ -10619,6 +11178,9 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         end
         if (way$2$dead) begin
             dead = dead | bit$2;
+        end
+        if (way$2$live & sweep_reg$q[32'h5]) begin
+            live = live | bit$2;
         end
         if (way$2$fresh & ~seen_fresh) begin
             fresh = fresh | bit$2;
@@ -10639,6 +11201,9 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         if (way$3$dead) begin
             dead = dead | bit$3;
         end
+        if (way$3$live & sweep_reg$q[32'h5]) begin
+            live = live | bit$3;
+        end
         if (way$3$fresh & ~seen_fresh) begin
             fresh = fresh | bit$3;
         end
@@ -10657,6 +11222,9 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         end
         if (way$4$dead) begin
             dead = dead | bit$4;
+        end
+        if (way$4$live & sweep_reg$q[32'h5]) begin
+            live = live | bit$4;
         end
         if (way$4$fresh & ~seen_fresh) begin
             fresh = fresh | bit$4;
@@ -10677,6 +11245,9 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         if (way$5$dead) begin
             dead = dead | bit$5;
         end
+        if (way$5$live & sweep_reg$q[32'h5]) begin
+            live = live | bit$5;
+        end
         if (way$5$fresh & ~seen_fresh) begin
             fresh = fresh | bit$5;
         end
@@ -10696,6 +11267,9 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         if (way$6$dead) begin
             dead = dead | bit$6;
         end
+        if (way$6$live & sweep_reg$q[32'h5]) begin
+            live = live | bit$6;
+        end
         if (way$6$fresh & ~seen_fresh) begin
             fresh = fresh | bit$6;
         end
@@ -10714,6 +11288,9 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         end
         if (way$7$dead) begin
             dead = dead | bit$7;
+        end
+        if (way$7$live & sweep_reg$q[32'h5]) begin
+            live = live | bit$7;
         end
         if (way$7$fresh & ~seen_fresh) begin
             fresh = fresh | bit$7;
@@ -10850,6 +11427,15 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
             write_reg$d = dead & spared;
             rest_reg$d = 32'h0;
         end
+        visit[(64'h0)+:(8)] = live;
+        visit[(64'h8)+:(16)] = way$0$backend;
+        visit[(64'h18)+:(16)] = way$1$backend;
+        visit[(64'h28)+:(16)] = way$2$backend;
+        visit[(64'h38)+:(16)] = way$3$backend;
+        visit[(64'h48)+:(16)] = way$4$backend;
+        visit[(64'h58)+:(16)] = way$5$backend;
+        visit[(64'h68)+:(16)] = way$6$backend;
+        visit[(64'h78)+:(16)] = way$7$backend;
         m_valid = valid_reg$q[32'h6];
         m_decision = decision_reg$q;
         read_tag_reg$d = way$0$read_tag;
@@ -11807,7 +12393,7 @@ module maglane_core$select$flow_table$merge$0(earlier,written,meeting,after);
     end
 endmodule
 
-module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,step,idle,stepped,busy,sweep,sweep_set,tick,limits,rests,ready);
+module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,step,may_start,idle,stepped,busy,sweep,sweep_set,tick,limits,rests,ready);
     // Module arguments
     input wire  clock;
     input wire  reset;
@@ -11815,6 +12401,7 @@ module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,
     input wire  set;
     input wire  [5:0] set_tick;
     input wire  [6:0] step;
+    input wire  may_start;
     input wire  idle;
     output reg  stepped;
     input wire  busy;
@@ -11970,11 +12557,11 @@ module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,
                 end
             end
         end
-        else if (set) begin
+        else if (set & may_start) begin
             tick_reg$d = set_tick;
             start = 1'b1;
         end
-        else if (((step != 32'h0) & idle) & ~stepped_reg$q) begin
+        else if (((step != 32'h0) & idle) & (may_start & ~stepped_reg$q)) begin
             start = 1'b1;
             if (step == 32'h1) begin
                 tick_reg$d = tick_reg$q + 32'h1;
@@ -12008,7 +12595,7 @@ module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,
     end
 endmodule
 
-module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,tick,limits,service,rank,over,over_own,over_fresh,over_serves,over_state,syn,own,good,evictable,fresh,dead,state,backend,we,waddr,wtag,wrest,attributes_we,attributes_waddr,attributes_wdata);
+module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,tick,limits,service,rank,over,over_own,over_fresh,over_serves,over_state,syn,own,good,evictable,fresh,dead,live,state,backend,we,waddr,wtag,wrest,attributes_we,attributes_waddr,attributes_wdata);
     // Module arguments
     input wire  clock;
     input wire  [16:0] raddr;
@@ -12030,6 +12617,7 @@ module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,t
     output reg  evictable;
     output reg  fresh;
     output reg  dead;
+    output reg  live;
     output reg  [1:0] state;
     output reg  [15:0] backend;
     input wire  we;
@@ -12115,6 +12703,9 @@ module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,t
     reg  dead_reg$d;
     wire  dead_reg$q;
     reg  dead_reg$clock;
+    reg  live_now_reg$d;
+    wire  live_now_reg$q;
+    reg  live_now_reg$clock;
     reg  [1:0] state_now_reg$d;
     wire  [1:0] state_now_reg$q;
     reg  state_now_reg$clock;
@@ -12250,6 +12841,11 @@ module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,t
         .q(dead_reg$q),
         .clock(dead_reg$clock)
     );
+    maglane_dff_1 live_now_reg(
+        .d(live_now_reg$d),
+        .q(live_now_reg$q),
+        .clock(live_now_reg$clock)
+    );
     maglane_dff_2 state_now_reg(
         .d(state_now_reg$d),
         .q(state_now_reg$q),
@@ -12272,6 +12868,7 @@ module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,t
         evictable_reg$clock = clock;
         fresh_reg$clock = clock;
         dead_reg$clock = clock;
+        live_now_reg$clock = clock;
         state_now_reg$clock = clock;
         tag_reg$d = tag_reg$q;
         rest_reg$d = rest_reg$q;
@@ -12283,6 +12880,7 @@ module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,t
         evictable_reg$d = evictable_reg$q;
         fresh_reg$d = fresh_reg$q;
         dead_reg$d = dead_reg$q;
+        live_now_reg$d = live_now_reg$q;
         state_now_reg$d = state_now_reg$q;
         attributes$clock = clock;
         tags$clock = clock;
@@ -12367,6 +12965,7 @@ module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,t
             state_now = over_state;
             fresh_reg$d = over_fresh;
         end
+        live_now_reg$d = view_reg$q[(64'h0)+:(1)];
         good_reg$d = serves & ~((state_now == 32'h3) & syn);
         state_now_reg$d = state_now;
         backend_reg$3$d = backend_reg$2$q;
@@ -12374,6 +12973,7 @@ module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,t
         evictable = evictable_reg$q;
         fresh = fresh_reg$q;
         dead = dead_reg$q;
+        live = live_now_reg$q;
         state = state_now_reg$q;
         backend = backend_reg$3$q;
     end

@@ -114,13 +114,32 @@ impl Lockstep {
         Ok(Ok(all.swap_remove(0)))
     }
 
-    /// Compares counters, and then what else all engines remember. Yields those of the first, or the first difference.
+    /// Compares the live flows of backends as all engines count them. Yields nothing, or the first difference.
+    ///
+    /// # Errors
+    /// When an engine has stopped.
+    pub fn live_flows(&mut self) -> Result<Result<(), Difference>, EngineError> {
+        let mut all = Vec::with_capacity(self.engines.len());
+        for engine in &mut self.engines {
+            all.push(engine.live_flows()?);
+        }
+        let mut differences = all.iter().enumerate().skip(1).filter_map(|(index, live)| {
+            difference::of_live_flows((self.engines[0].name(), self.engines[index].name()), &all[0], live)
+        });
+        Ok(differences.next().map_or(Ok(()), Err))
+    }
+
+    /// Compares counters, what else all engines remember, and the live flows they count. Yields the former two of the
+    /// first engine, or the first difference.
     ///
     /// # Errors
     /// When an engine has stopped.
     pub fn remembered(&mut self) -> Result<Result<(Counters, FlowState), Difference>, EngineError> {
         Ok(match self.counters()? {
-            Ok(counters) => self.flow_state()?.map(|state| (counters, state)),
+            Ok(counters) => match self.flow_state()? {
+                Ok(state) => self.live_flows()?.map(|()| (counters, state)),
+                Err(difference) => Err(difference),
+            },
             Err(difference) => Err(difference),
         })
     }

@@ -130,6 +130,20 @@ pub fn of_flow_states(names: (&str, &str), a: &FlowState, b: &FlowState) -> Opti
     difference(format!("turn of service {service}"), turn(&a.sequence), turn(&b.sequence))
 }
 
+/// The first difference of the live flows that two engines count.
+#[must_use]
+pub fn of_live_flows(names: (&str, &str), a: &[u32], b: &[u32]) -> Option<Difference> {
+    let backend = (0..a.len().max(b.len())).find(|&backend| a.get(backend) != b.get(backend))?;
+    let flows = |live: &[u32]| live.get(backend).map_or_else(|| "missing".into(), u32::to_string);
+    Some(Difference {
+        frame: None,
+        stage: Some(Stage::Select),
+        field: format!("live flows of backend {backend}"),
+        expected: (names.0.to_owned(), flows(a)),
+        found: (names.1.to_owned(), flows(b)),
+    })
+}
+
 /// An entry of the flow table in words.
 fn entry(entry: Option<&u64>) -> String {
     let Some(&entry) = entry else { return "missing".into() };

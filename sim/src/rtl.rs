@@ -38,11 +38,11 @@ const VALID: &[(&str, &str)] =
 #[must_use]
 pub fn engine(profile: Profile, stimulus: Stimulus, fault: Option<Stage>) -> Box<dyn Engine> {
     match profile {
-        Profile::Lab => Box::new(Rtl::new(LabCore::default(), profile, stimulus, fault)),
-        Profile::Lab64 => Box::new(Rtl::new(Lab64Core::default(), profile, stimulus, fault)),
-        Profile::Sume => Box::new(Rtl::new(SumeCore::default(), profile, stimulus, fault)),
-        Profile::Alveo => Box::new(Rtl::new(AlveoCore::default(), profile, stimulus, fault)),
-        Profile::Ecp5 => Box::new(Rtl::new(Ecp5Core::default(), profile, stimulus, fault)),
+        Profile::Lab => Box::new(Rtl::new(LabCore::boxed(), profile, stimulus, fault)),
+        Profile::Lab64 => Box::new(Rtl::new(Lab64Core::boxed(), profile, stimulus, fault)),
+        Profile::Sume => Box::new(Rtl::new(SumeCore::boxed(), profile, stimulus, fault)),
+        Profile::Alveo => Box::new(Rtl::new(AlveoCore::boxed(), profile, stimulus, fault)),
+        Profile::Ecp5 => Box::new(Rtl::new(Ecp5Core::boxed(), profile, stimulus, fault)),
     }
 }
 
@@ -63,8 +63,12 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
 {
     /// Connects a core and resets it.
     #[must_use]
-    pub fn new(core: Core<D, K, S, L, B, F>, profile: Profile, stimulus: Stimulus, fault: Option<Stage>) -> Self {
-        let mut core = Box::new(core);
+    pub fn new(
+        mut core: Box<Core<D, K, S, L, B, F>>,
+        profile: Profile,
+        stimulus: Stimulus,
+        fault: Option<Stage>,
+    ) -> Self {
         if let Some(stage) = fault {
             core.plant_fault(stage);
         }
@@ -75,9 +79,9 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
     /// is given and does, for [`Self::into_recording`]. Tables go through the table port: the Verilog has no back door.
     #[must_use]
     pub fn recorded(geometry: Geometry, stimulus: Stimulus) -> Self {
-        let verilog = emit::verilog(Box::new(Core::<D, K, S, L, B, F>::default()), emit::TOP);
+        let verilog = emit::verilog(Core::<D, K, S, L, B, F>::boxed(), emit::TOP);
         let recording = Recording::new(emit::TOP, verilog).with_memories(Memories::Unknown).with_valid(VALID);
-        Self::start(Box::default(), geometry, stimulus, Some(recording))
+        Self::start(Core::boxed(), geometry, stimulus, Some(recording))
     }
 
     /// What was recorded, when it was.
@@ -414,6 +418,14 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             services: set(window::COUNTER_SERVICE, geometry.services),
             backends: set(window::COUNTER_BACKEND, geometry.backends),
         })
+    }
+
+    fn live_flows(&mut self) -> Result<Vec<u32>, EngineError> {
+        self.wait_swept()?;
+        let tick = tables::tick(self.status());
+        self.write(window::CONTROL << window::REGION_SHIFT | window::CONTROL_TICK, tick.into());
+        self.wait_swept()?;
+        Ok(self.read_words(window::LIVE_FLOWS, self.tables.geometry.backends))
     }
 
     fn clocks(&self) -> Option<u64> {

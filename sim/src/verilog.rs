@@ -219,6 +219,13 @@ impl Engine for Verilog {
         Ok(FlowState { tick, entries, sequence: turns.into_iter().map(low_half).collect() })
     }
 
+    fn live_flows(&mut self) -> Result<Vec<u32>, EngineError> {
+        let tick = tables::tick(self.wait_swept()?);
+        self.set_tick(tick)?;
+        self.wait_swept()?;
+        self.read_words(window::LIVE_FLOWS, self.tables.geometry.backends)
+    }
+
     fn clocks(&self) -> Option<u64> {
         Some(self.clocks)
     }

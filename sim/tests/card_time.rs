@@ -1,11 +1,12 @@
-//! Goal: a card that counts time itself moves its tick in time, idle and at full rate, and flows age by it.
+//! Goal: a card that counts time itself moves its tick in time, idle and at full rate, and flows age and are counted by
+//! it.
 //!
 //! Method: the rust-hdl core of the smallest build, a prescaler set to few clocks, the tick read from the status word.
 
 #![allow(clippy::unwrap_used)]
 
 use maglane_hw::profile::Ecp5Core;
-use maglane_spec::{FlowOutcome, window};
+use maglane_spec::{FlowOutcome, Geometry, flow, window};
 use rust_hdl::prelude::*;
 
 const CLOCKS_PER_MS: u32 = 50;
@@ -20,7 +21,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut core = Box::new(Ecp5Core::default());
+        let mut core = Ecp5Core::boxed();
         core.connect_all();
         let mut bench = Self { core, clocks: 0, hits: 0, inserted: 0 };
         bench.core.m_axis_wire.tready.next = true;
@@ -73,12 +74,21 @@ impl Bench {
         self.write((window::CONTROL << window::REGION_SHIFT) | window::CONTROL_CLOCKS_PER_MS, CLOCKS_PER_MS);
     }
 
-    fn tick(&mut self) -> u32 {
-        self.core.read_address.next = u64::from(window::STATUS << window::REGION_SHIFT).into();
+    fn read(&mut self, region: u32, word: u32) -> u32 {
+        self.core.read_address.next = u64::from((region << window::REGION_SHIFT) | word).into();
         for _ in 0..window::READ_CLOCKS {
             self.clock();
         }
-        self.core.read_data.val().to_u32() >> window::STATUS_TICK_SHIFT
+        self.core.read_data.val().to_u32()
+    }
+
+    fn tick(&mut self) -> u32 {
+        (self.read(window::STATUS, 0) >> window::STATUS_TICK_SHIFT) % u32::from(flow::TICKS)
+    }
+
+    /// Live flows, of all backends in a row.
+    fn live_flows(&mut self) -> Vec<u32> {
+        (0..Geometry::ECP5.backends).map(|backend| self.read(window::LIVE_FLOWS, backend)).collect()
     }
 
     /// Offers a minimum frame to the all-ports service of `examples/web.toml`, as fast as it is taken.
@@ -124,6 +134,8 @@ fn tick_moves_in_time_idle_and_at_full_rate() {
         bench.offer();
     }
     assert_eq!(bench.tick(), 20, "at full rate");
+    let live = bench.live_flows();
+    assert_eq!((live.iter().sum::<u32>(), live.iter().max()), (1, Some(&1)), "the flow is counted, whatever passes");
     for _ in 0..100 {
         bench.clock();
     }
@@ -134,6 +146,7 @@ fn tick_moves_in_time_idle_and_at_full_rate() {
     for _ in 0..4 * period {
         bench.clock();
     }
+    assert_eq!(bench.live_flows().iter().sum::<u32>(), 0, "an expired flow is counted no more");
     bench.offer();
     for _ in 0..100 {
         bench.clock();

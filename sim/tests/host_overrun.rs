@@ -21,7 +21,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut core = Box::new(LabCore::default());
+        let mut core = LabCore::boxed();
         core.connect_all();
         let mut bench = Self { core, wire: 0, host: Vec::new(), host_beats: 0 };
         bench.core.reset.next = true;

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 use maglane_hw::axis::Skid;
+use maglane_hw::census::{Census, Tally, Visit};
 use maglane_hw::control::{Control, Settings};
 use maglane_hw::counter::{CounterHalf, CounterSet};
 use maglane_hw::fifo::Fifo;
@@ -37,6 +38,8 @@ fn every_block_and_its_verilog_agree() {
         fifo(),
         counter_half(),
         counter_set(),
+        tally(),
+        census(),
         record("first_half", FirstHalf::default, |b| &mut b.clock, |b, _, r| b.s_state.next = sip_state(r)),
         record("second_half", SecondHalf::default, |b| &mut b.clock, |b, _, r| b.s_state.next = sip_state(r)),
         absorb(),
@@ -223,6 +226,51 @@ fn counter_half() -> Recording {
             b.index.next = r.bits();
             b.amount.next = 0xffff_u64.into();
             b.read_index.next = r.bits();
+        },
+    )
+}
+
+fn tally() -> Recording {
+    record(
+        "tally",
+        Tally::<2>::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            // Banks change places once the last flow has been counted.
+            let clearing = clock % 64 < 8;
+            if clock % 64 == 1 {
+                b.second.next = clock % 128 < 64;
+            }
+            b.count.next = !clearing && r.chance(12);
+            b.backend.next = r.bits();
+            b.clear.next = (2..8).contains(&(clock % 64));
+            b.clear_backend.next = (clock as u64 % 4).into();
+            b.read_backend.next = r.bits();
+        },
+    )
+}
+
+fn census() -> Recording {
+    record(
+        "census",
+        Census::<2>::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            b.reset.next = clock < 2;
+            let round = b.ready.val() || !b.rests.val();
+            b.rests.next = !(round && clock % 32 < 20);
+            b.visit.next = Visit {
+                live: if b.rests.val() { Bits::default() } else { r.bits() },
+                backend0: r.bits(),
+                backend1: r.bits(),
+                backend2: r.bits(),
+                backend3: r.bits(),
+                backend4: r.bits(),
+                backend5: r.bits(),
+                backend6: r.bits(),
+                backend7: r.bits(),
+            };
+            b.read_backend.next = r.bits();
         },
     )
 }
@@ -581,6 +629,7 @@ fn select() -> Recording {
             b.read_address.next = r.bits();
             b.timeouts.next = timeouts(r);
             b.tick_due.next = r.chance(1) && r.chance(1);
+            b.may_start.next = r.chance(15);
             // A frame stays until it is taken. Few hashes, so that flows meet.
             if b.s_ready.val() || !waiting {
                 waiting = r.chance(12);

@@ -56,12 +56,18 @@ pub const SEQUENCE: u32 = 6;
 /// Word 0: status (read port).
 pub const STATUS: u32 = 7;
 
+/// Live flows of the backends as the sweeper counted them in its last complete round, a word per backend id (read
+/// port, at any time; a round's end while words are read shows in [`STATUS_ROUNDS_SHIFT`]).
+pub const LIVE_FLOWS: u32 = 8;
+
 /// Bit of the status word: memories have been cleared after reset; frames are accepted.
 pub const STATUS_READY: u32 = 1;
 /// Bit of the status word: the sweeper rests, and no step of the tick is under way.
 pub const STATUS_SWEPT: u32 = 2;
 /// Position of the tick, six bits, in the status word.
 pub const STATUS_TICK_SHIFT: u32 = 8;
+/// Position of the number of rounds that the sweeper has completed, modulo 2^16, in the status word.
+pub const STATUS_ROUNDS_SHIFT: u32 = 16;
 
 /// Clocks from an address on the read port to its word. Addresses may follow one another in every clock.
 pub const READ_CLOCKS: u32 = 5;

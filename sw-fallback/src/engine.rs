@@ -143,6 +143,13 @@ pub trait Engine {
     /// When a simulator stopped.
     fn flow_state(&mut self) -> Result<FlowState, EngineError>;
 
+    /// Live flows by backend id, of all backends that the geometry has room for: a card counts them as its sweeper goes
+    /// round, and is made to go round once more.
+    ///
+    /// # Errors
+    /// When a simulator stopped.
+    fn live_flows(&mut self) -> Result<Vec<u32>, EngineError>;
+
     /// Clocks that a simulated card has spent on frames since the tables were loaded.
     fn clocks(&self) -> Option<u64> {
         None

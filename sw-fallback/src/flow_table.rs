@@ -144,6 +144,19 @@ impl FlowTable {
         self.sets.iter().flat_map(|set| set.0)
     }
 
+    /// Live entries by backend id.
+    ///
+    /// # Shape
+    /// `backends` is a power of two; ids wrap there.
+    #[must_use]
+    pub fn live_by_backend(&self, backends: usize) -> Vec<u32> {
+        let mut live = vec![0; backends];
+        for entry in self.entries().filter(|&entry| state(entry) != STATE_EMPTY) {
+            live[(entry >> BACKEND_SHIFT & 0xffff) as usize & (backends - 1)] += 1;
+        }
+        live
+    }
+
     /// Clears what is older than its timeout, once `ticks` more have passed.
     fn sweep(&mut self, ticks: u64, timeouts: [u8; 3]) {
         let [new, established, closing] = timeouts.map(|timeout| u64::from(timeout.min(TIMEOUT_TICKS_MAX)));
@@ -258,6 +271,24 @@ mod tests {
         excerpt.write(h, 1, 9, NEW);
         table.write(h, 1, 9, NEW);
         assert_eq!(excerpt.set(h), table.set(h));
+    }
+
+    #[test]
+    fn live_flows_are_counted_by_backend_until_they_expire() {
+        let mut table = FlowTable::new(16);
+        for (way, (backend, state)) in
+            [(3, NEW), (3, EST), (0, CLO), (15, EST), (16, EST), (0xfff3, NEW)].into_iter().enumerate()
+        {
+            table.write(0x0a, way, backend, state);
+            table.write(0x05, 7 - way, backend, state);
+        }
+        let live = |table: &FlowTable| {
+            table.live_by_backend(16).into_iter().enumerate().filter(|&(_, live)| live > 0).collect::<Vec<_>>()
+        };
+        assert_eq!(live(&table), [(0, 4), (3, 6), (15, 2)], "ids wrap");
+        table.step(3, [2, 62, 3]);
+        assert_eq!(live(&table), [(0, 4), (3, 2), (15, 2)], "what is new has expired");
+        assert_eq!(table.live_by_backend(16).len(), 16);
     }
 
     #[test]

@@ -269,6 +269,10 @@ impl Engine for Pipeline {
     fn flow_state(&mut self) -> Result<FlowState, EngineError> {
         Ok(FlowState { tick: self.flows.tick(), entries: self.flows.entries().collect(), sequence: self.turns.clone() })
     }
+
+    fn live_flows(&mut self) -> Result<Vec<u32>, EngineError> {
+        Ok(self.flows.live_by_backend(self.geometry.backends as usize))
+    }
 }
 
 /// That every table has as many rows as the geometry says, and that a mask may stand for a modulo: what the stages

@@ -50,6 +50,8 @@ pub struct Sweeper<const F: usize> {
     pub set_tick: Signal<In, Bits<6>>,
     /// Ticks to step by, or 0; from 64 on, 64 + ticks modulo 64. To be held until `stepped`.
     pub step: Signal<In, Bits<7>>,
+    /// A round may begin: what the last one has counted is put away. While it may not, `set` is lost.
+    pub may_start: Signal<In, Bit>,
     /// No frame is in the flow table, and none enters before `stepped`.
     pub idle: Signal<In, Bit>,
     /// The step is done, and frames may enter.
@@ -149,10 +151,10 @@ impl<const F: usize> Logic for Sweeper<F> {
                     self.stepped_reg.d.next = self.ready_reg.q.val();
                 }
             }
-        } else if self.set.val() {
+        } else if self.set.val() & self.may_start.val() {
             self.tick_reg.d.next = self.set_tick.val();
             self.start.next = true;
-        } else if ((self.step.val() != 0) & self.idle.val()) & !self.stepped_reg.q.val() {
+        } else if ((self.step.val() != 0) & self.idle.val()) & (self.may_start.val() & !self.stepped_reg.q.val()) {
             self.start.next = true;
             if self.step.val() == 1 {
                 self.tick_reg.d.next = self.tick_reg.q.val() + 1;

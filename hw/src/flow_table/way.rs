@@ -77,6 +77,8 @@ pub struct Way<const F: usize, const T: usize, const B: usize> {
     pub fresh: Signal<Out, Bit>,
     /// It is not live.
     pub dead: Signal<Out, Bit>,
+    /// The entry was live as it was read.
+    pub live: Signal<Out, Bit>,
     /// Its state.
     pub state: Signal<Out, Bits<2>>,
     /// The backend of the entry as it was read.
@@ -112,6 +114,7 @@ pub struct Way<const F: usize, const T: usize, const B: usize> {
     evictable_reg: DFF<Bit>,
     fresh_reg: DFF<Bit>,
     dead_reg: DFF<Bit>,
+    live_now_reg: DFF<Bit>,
     state_now_reg: DFF<Bits<2>>,
     serves: Signal<Local, Bit>,
     state_now: Signal<Local, Bits<2>>,
@@ -154,6 +157,7 @@ impl<const F: usize, const T: usize, const B: usize> Logic for Way<F, T, B> {
             evictable_reg,
             fresh_reg,
             dead_reg,
+            live_now_reg,
             state_now_reg
         );
         clock!(self, clock, attributes, tags, rests);
@@ -245,6 +249,7 @@ impl<const F: usize, const T: usize, const B: usize> Logic for Way<F, T, B> {
             self.state_now.next = self.over_state.val();
             self.fresh_reg.d.next = self.over_fresh.val();
         }
+        self.live_now_reg.d.next = self.view_reg.q.val().live;
         self.good_reg.d.next = self.serves.val() & !((self.state_now.val() == 3) & self.syn.val());
         self.state_now_reg.d.next = self.state_now.val();
         self.backend_reg[3].d.next = self.backend_reg[2].q.val();
@@ -254,6 +259,7 @@ impl<const F: usize, const T: usize, const B: usize> Logic for Way<F, T, B> {
         self.evictable.next = self.evictable_reg.q.val();
         self.fresh.next = self.fresh_reg.q.val();
         self.dead.next = self.dead_reg.q.val();
+        self.live.next = self.live_now_reg.q.val();
         self.state.next = self.state_now_reg.q.val();
         self.backend.next = self.backend_reg[3].q.val();
     }

@@ -9,6 +9,7 @@ use maglane_spec::row::{BackendRow, ServiceRow};
 use maglane_spec::{FlowOutcome, Verdict, flow, window};
 use rust_hdl::prelude::*;
 
+use crate::census::Visit;
 use crate::flow_table::sweeper::Timeouts;
 use crate::flow_table::way::Attributes;
 use crate::flow_table::{Decision, FlowTable, Operation};
@@ -67,7 +68,13 @@ pub struct Select<const S: usize, const L: usize, const B: usize, const F: usize
     pub read_flow: Signal<Out, Bits<32>>,
     /// Turn of the service there, three clocks later.
     pub read_turn: Signal<Out, Bits<32>>,
-    /// The status word.
+    /// A round of the sweeper may begin.
+    pub may_start: Signal<In, Bit>,
+    /// What the sweeper finds.
+    pub visit: Signal<Out, Visit>,
+    /// It has gone round in this tick.
+    pub rests: Signal<Out, Bit>,
+    /// The status word, without the number of rounds.
     pub status: Signal<Out, Bits<32>>,
     /// Lookup table.
     pub lookup: Lookup<S, L, B>,
@@ -149,6 +156,9 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Default for
             read_address: Default::default(),
             read_flow: Default::default(),
             read_turn: Default::default(),
+            may_start: Default::default(),
+            visit: Default::default(),
+            rests: Default::default(),
             status: Default::default(),
             lookup: Default::default(),
             flow_table: Default::default(),
@@ -428,7 +438,11 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
         self.read_turn_reg[0].d.next = self.lookup.read_turn.val();
         self.read_turn_reg[1].d.next = self.read_turn_reg[0].q.val();
         self.read_turn.next = bit_cast::<32, 16>(self.read_turn_reg[1].q.val());
-        self.swept.next = self.flow_table.rests.val() & ((self.request_reg.q.val() == 0) & !self.due_reg.q.val());
+        self.flow_table.may_start.next = self.may_start.val();
+        self.visit.next = self.flow_table.visit.val();
+        self.rests.next = self.flow_table.rests.val();
+        self.swept.next = (self.flow_table.rests.val() & self.may_start.val())
+            & ((self.request_reg.q.val() == 0) & !self.due_reg.q.val());
         self.status.next = (bit_cast::<32, 1>(self.flow_table.ready.val().into())
             | (bit_cast::<32, 1>(self.swept.val().into()) << 1))
             | (bit_cast::<32, 6>(self.flow_table.tick.val()) << 8);
