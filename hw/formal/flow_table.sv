@@ -11,14 +11,14 @@
 // - the backends' attributes by a fixed table in which a service has several backends, of which some take frames.
 //   Tables are loaded while no frame is inside.
 //
-// Lines with this sign, #, are repeated for the ways 0 to 7, with the number in its place.
+// For each #: 0, 1, 2, 3, 4, 5, 6, 7.
 
 // Whether a backend takes frames hangs on two bits of its id, its service on the others, up to the highest bit.
 `define NUMBER(backend) (16'd0 | ((backend) >> 2))
 `define ATTRIBUTES(backend) \
   {(((backend) ^ ((backend) >> 1)) & 1'd1) != 0, `NUMBER(backend) ^ (`NUMBER(backend) << 10)}
 
-module tags_of_proof (
+module flow_table$way$0$tags (
     input clock, input [`F-1:0] raddr, output reg [`T-1:0] rdata, input [`F-1:0] waddr, input [`T-1:0] wdata, input we
 );
   (* keep *) wire [`F-1:0] watched;
@@ -30,7 +30,7 @@ module tags_of_proof (
   end
 endmodule
 
-module rests_of_proof (
+module flow_table$way$0$rests (
     input clock, input [`F-1:0] raddr, output reg [23:0] rdata, input [`F-1:0] waddr, input [23:0] wdata, input we
 );
   (* keep *) wire [`F-1:0] watched;
@@ -42,7 +42,7 @@ module rests_of_proof (
   end
 endmodule
 
-module attributes_of_proof (
+module flow_table$way$0$attributes (
     input clock, input [`B-1:0] raddr, output reg [16:0] rdata, input [`B-1:0] waddr, input [16:0] wdata, input we
 );
   always @(posedge clock) rdata <= `ATTRIBUTES(raddr);
@@ -112,16 +112,17 @@ module check (input clock);
   // The host sets the tick while no frame is inside; it is not a step, so ages change with it as they will.
   (* anyseq *) wire set_any;
   (* anyseq *) wire [5:0] set_value;
-  wire set = set_any && stage_valid == 0 && !s_valid;
-  // The census may hold a round up.
+  wire set_asked = set_any && stage_valid == 0 && !s_valid;
+  // The census may hold a round up; the tick is not set then.
   (* anyseq *) wire may_start;
+  wire set = set_asked && may_start;
 
   flow_table dut (
       .clock(clock), .reset(reset),
       .s_valid(s_valid), .s_set(s_set), .s_tag(s_tag), .s_operation(s_operation), .pick(pick),
       .m_valid(m_valid), .m_decision(m_decision),
       .timeouts(timeouts),
-      .set_tick(set), .set_tick_value(set_value), .step(step), .idle(idle), .stepped(stepped), .tick(tick),
+      .set_tick(set_asked), .set_tick_value(set_value), .step(step), .idle(idle), .stepped(stepped), .tick(tick),
       .rests(rests), .ready(ready), .may_start(may_start),
       .attributes_we(attributes_we), .attributes_waddr(attributes_waddr), .attributes_wdata(attributes_wdata),
       .read_set(read_set), .read_way(read_way)

@@ -8947,6 +8947,7 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     wire  [15:0] read_turn_reg$1$q;
     reg  read_turn_reg$1$clock;
     // Local signals
+    reg  settled;
     reg  [3:0] write_region;
     reg  [73:0] parsed;
     reg  [178:0] head;
@@ -9311,7 +9312,8 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         supported = (head[(64'h62)+:(8)] <= by_turn) & (head[(64'h60)+:(2)] <= affinity_max);
         in_turn = undecided & (head[(64'h62)+:(8)] == by_turn);
         wants_step = s_valid & ((parsed[(64'h43)+:(7)] != 32'h0) & ~stepped_reg$q);
-        stepping = (request_reg$q != 32'h0) & (flow_table$rests | ~from_due_reg$q);
+        settled = flow_table$rests & may_start;
+        stepping = (request_reg$q != 32'h0) & (settled | ~from_due_reg$q);
         take = s_valid & (~(gap_reg$q | wants_step) & ~(stepping | (in_turn & (sequence_reg$q != 32'h0))));
         s_ready = take;
         gap_reg$d = take & undecided;
@@ -9459,7 +9461,7 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         flow_table$may_start = may_start;
         visit = flow_table$visit;
         rests = flow_table$rests;
-        swept = (flow_table$rests & may_start) & ((request_reg$q == 32'h0) & ~due_reg$q);
+        swept = settled & ((request_reg$q == 32'h0) & ~due_reg$q);
         status = (((flow_table$ready) & 32'hffffffff) | (((swept) & 32'hffffffff) << 32'h1)) | (((flow_table$tick) & 32'hffffffff) << 32'h8);
         if (reset) begin
             gap_reg$d = 1'b0;

@@ -1,12 +1,11 @@
-//! Proof that the flow table in the committed Verilog does one operation after the other, by induction over clocks.
+//! Proofs over the committed Verilog, by induction over clocks: of the flow table, and of the streams in and out.
 //!
-//! What is proven is in `hw/formal/flow_table.sv`. Yosys makes a circuit of AND gates of it, and CaDiCaL looks for two
-//! clocks of which the first keeps all assertions and the second breaks one. There must be none; and there must be some
-//! with each of the bugs of `bugs.rs`. An SMT solver on the words of the same model (Z3 through yosys-smtbmc) finished
+//! What is proven is in `hw/formal/`. Yosys makes a circuit of AND gates of it, and CaDiCaL looks for two clocks of
+//! which the first keeps all assertions and the second breaks one. There must be none; and there must be some with each
+//! of the bugs of `bugs.rs`. An SMT solver on the words of the flow table's model (Z3 through yosys-smtbmc) finished
 //! neither in ten minutes.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,47 +14,72 @@ use std::time::Instant;
 
 mod aiger;
 mod bugs;
+mod design;
 
-use aiger::{Circuit, Step};
-use bugs::BUGS;
+use aiger::Step;
+use design::Checker;
 
 use crate::tools;
 
-const CHECKER: &str = "hw/formal/flow_table.sv";
+const CHECKERS: [Checker; 2] = [
+    Checker {
+        name: "flow_table",
+        proves: "one operation of the flow table after the other",
+        prefix: "maglane_core$select$",
+        root: "flow_table",
+        inside: &["flow_table"],
+        widths: &[("F", "flow_table", "s_set"), ("T", "flow_table", "s_tag"), ("B", "flow_table", "attributes_waddr")],
+        merges: true,
+        solver: &[],
+        bugs: bugs::flow_table::BUGS,
+    },
+    Checker {
+        name: "axi_stream",
+        proves: "handshake, whole frames and none lost on the streams",
+        prefix: "",
+        root: "maglane_core",
+        inside: &[
+            "maglane_core$frame_data",
+            "maglane_core$frame_last",
+            "maglane_core$transmit",
+            "maglane_core$host_queue",
+        ],
+        widths: &[("K", "maglane_core", "s_axis_tkeep"), ("E", "maglane_core$transmit", "s_egress")],
+        merges: false,
+        solver: &["--phase=0"],
+        bugs: bugs::axi_stream::BUGS,
+    },
+];
 const VERILOG: [&str; 2] = ["hw/verilog/maglane_core_sume.v", "hw/verilog/maglane_core_alveo.v"];
-/// In the Verilog of the cores; without it, in the proof.
-const PREFIX: &str = "maglane_core$select$";
-/// Memories that the checker replaces, behind the first way, which all others are instances of.
-const MEMORIES: [&str; 3] = ["tags", "rests", "attributes"];
-const WAYS: u8 = 8;
-/// The checker's `now` behind reset.
-const RUNNING: usize = 2;
-
-/// Text of modules by name.
-type Modules = BTreeMap<String, String>;
 
 /// The step of every change.
 pub(crate) fn prove() -> Result<(), String> {
     let (Some(yosys), Some(cadical)) = (tools::version("yosys", "-V")?, tools::version("cadical", "--version")?) else {
         return Ok(());
     };
-    println!("{yosys}; CaDiCaL {cadical}; {CHECKER}");
-    for line in parallel(&VERILOG, |_, verilog| one(verilog))? {
-        println!("{line}");
+    println!("{yosys}; CaDiCaL {cadical}");
+    for checker in &CHECKERS {
+        println!("{}: {}", checker.path(), checker.proves);
+        for line in parallel(&VERILOG, |_, verilog| one(checker, verilog))? {
+            println!("{line}");
+        }
+        see_bugs(checker)?;
     }
-    see_bugs(modules(VERILOG[0])?)
+    Ok(())
 }
 
-/// The proof for a build.
-fn one(verilog: &str) -> Result<String, String> {
+/// A proof for a build.
+fn one(checker: &Checker, verilog: &str) -> Result<String, String> {
     let start = Instant::now();
-    let name = Path::new(verilog).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let (circuit, texts) = circuit(name, &modules(verilog)?, false)?;
+    let build = Path::new(verilog).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let name = format!("{}.{build}", checker.name);
+    let (circuit, assertions) = checker.circuit(&name, &checker.modules(verilog)?, false)?;
     let step = circuit.step();
-    if let Some(model) = solve(name, &step, &[], &["--unsat"])? {
+    if let Some(model) = solve(&name, &step, &[], &[checker.solver, &["--unsat"]].concat())? {
         let values = tools::directory("proof")?.join(format!("{name}.values"));
         write(&values, &circuit.values(&step, &model))?;
-        let broken: Vec<&str> = step.broken(&model).into_iter().map(|index| texts[index].as_str()).collect();
+        let broken: Vec<&str> =
+            step.broken(&model).into_iter().map(|number| assertions[number].text.as_str()).collect();
         return Err(format!(
             "{verilog}: from a clock that keeps all assertions follows one that breaks\n  {}\n\
              all signals in both clocks: {}",
@@ -71,25 +95,54 @@ fn one(verilog: &str) -> Result<String, String> {
     ))
 }
 
-/// Each planted bug breaks an assertion.
-fn see_bugs(mut modules: Modules) -> Result<(), String> {
+/// Each planted bug breaks an assertion, and each property is broken by some of them.
+fn see_bugs(checker: &Checker) -> Result<(), String> {
     let start = Instant::now();
-    bugs::plant(&mut modules)?;
-    let (circuit, texts) = circuit("planted", &modules, true)?;
+    let mut modules = checker.modules(VERILOG[0])?;
+    bugs::plant(checker, &mut modules)?;
+    let name = format!("{}.planted", checker.name);
+    let (circuit, assertions) = checker.circuit(&name, &modules, true)?;
     let step = circuit.step();
-    let lines = parallel(BUGS, |index, bug| {
+    let broken = Mutex::new(BTreeSet::new());
+    let note = |model: &[bool]| {
+        let numbers = step.broken(model);
+        let first = numbers.first().map_or("", |number| assertions[*number].text.as_str());
+        broken.lock().unwrap_or_else(PoisonError::into_inner).extend(numbers);
+        first
+    };
+    let lines = parallel(checker.bugs, |index, bug| {
         let number = index + 1;
-        let mut units = circuit.hold(&step, "planted", number)?;
-        units.extend(circuit.hold(&step, "now", RUNNING)?);
-        let model = solve(&format!("planted.{number}"), &step, &units, &[])?;
+        let mut besides = circuit.hold(&step, "planted", number)?;
+        besides.extend(circuit.hold(&step, "now", bug.now())?);
+        let model = solve(&format!("{name}.{number}"), &step, &besides, checker.solver)?;
         let model = model.ok_or_else(|| format!("the proof does not see bug {number}: {}", bug.what))?;
-        let broken = step.broken(&model);
-        Ok(format!("seen: {}\n      {}", bug.what, broken.first().map_or("", |index| texts[*index].as_str())))
+        Ok(format!("seen: {}\n      {}", bug.what, note(&model)))
     })?;
     for line in lines {
         println!("{line}");
     }
-    println!("{} planted bugs seen in {:.0} s", BUGS.len(), start.elapsed().as_secs_f64());
+    println!("{} planted bugs seen in {:.0} s", checker.bugs.len(), start.elapsed().as_secs_f64());
+    if !assertions.iter().any(|assertion| assertion.is_auxiliary) {
+        return Ok(());
+    }
+    // Texts, for a module of the checker may be there several times: if one of them can break, the text says something.
+    let texts = |numbers: &mut dyn Iterator<Item = usize>| -> BTreeSet<&str> {
+        numbers.map(|number| assertions[number].text.as_str()).collect()
+    };
+    let is_property = |number: &usize| !assertions[*number].is_auxiliary;
+    let all = texts(&mut (0..assertions.len()).filter(is_property));
+    let seen = texts(&mut broken.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter());
+    let rest: Vec<&str> = all.difference(&seen).copied().collect();
+    let results = parallel(&rest, |index, text| {
+        let of_text = (0..assertions.len()).filter(|number| assertions[*number].text == *text);
+        let model = solve(&format!("{name}.property.{index}"), &step, &[step.breaks(of_text)], checker.solver)?;
+        Ok(if model.is_some() { String::new() } else { format!("\n  {text}") })
+    })?;
+    let vain = results.concat();
+    if !vain.is_empty() {
+        return Err(format!("no planted bug breaks{vain}"));
+    }
+    println!("{} properties, each broken by one of them, in {:.0} s", all.len(), start.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -116,110 +169,10 @@ fn parallel<T: Sync>(
     results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
-/// The modules of the flow table.
-fn modules(verilog: &str) -> Result<Modules, String> {
-    let text = tools::read(Path::new(verilog))?.replace(PREFIX, "");
-    let mut modules = Modules::new();
-    for part in text.split_inclusive("\nendmodule\n") {
-        let Some(begin) = part.find("module ") else { continue };
-        let name = part[begin + 7..].split('(').next().unwrap_or_default().trim();
-        if name == "flow_table" || name.starts_with("flow_table$") || name.starts_with("maglane_dff_") {
-            modules.insert(name.to_owned(), part[begin..].to_owned());
-        }
-    }
-    let used = modules.clone();
-    modules.retain(|name, _| {
-        let instance = format!("\n    {name} ");
-        !name.starts_with("maglane_dff_") || used.values().any(|module| module.contains(&instance))
-    });
-    if modules.contains_key("flow_table") { Ok(modules) } else { Err(format!("{verilog}: no {PREFIX}flow_table")) }
-}
-
-/// Width of a port of the flow table.
-fn width(modules: &Modules, port: &str) -> Result<u32, String> {
-    let module = modules.get("flow_table").ok_or("no flow_table")?;
-    module
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("input wire  [")?.strip_suffix(&format!(":0] {port};")))
-        .and_then(|high| high.parse::<u32>().ok())
-        .map(|high| high + 1)
-        .ok_or_else(|| format!("flow_table: no width of {port}"))
-}
-
-/// The circuit of modules and checker, and the text of each assertion.
-fn circuit(name: &str, modules: &Modules, planted: bool) -> Result<(Circuit, Vec<String>), String> {
-    let directory = tools::directory("proof")?;
-    let path = |ending: &str| directory.join(format!("{name}.{ending}"));
-    let [sets, tags, backends] =
-        [width(modules, "s_set")?, width(modules, "s_tag")?, width(modules, "attributes_waddr")?];
-    let mut design = String::new();
-    for (name, text) in modules {
-        if !MEMORIES.iter().any(|memory| *name == format!("flow_table$way$0${memory}")) {
-            design += text;
-        }
-    }
-    write(&path("v"), &design)?;
-    let checker = tools::read(Path::new(CHECKER))?;
-    let checker = checker.lines().fold(String::new(), |mut text, line| {
-        if line.contains('#') {
-            (0..WAYS).for_each(|way| {
-                let _ = writeln!(text, "{}", line.replace('#', &way.to_string()));
-            });
-        } else {
-            let _ = writeln!(text, "{line}");
-        }
-        text
-    });
-    write(&path("sv"), &checker)?;
-    let planted = if planted { " -DPLANTED" } else { "" };
-    let mut script = format!(
-        "read_verilog {}; read_verilog -formal -sv -DF={sets} -DT={tags} -DB={backends}{planted} {}; ",
-        path("v").display(),
-        path("sv").display()
-    );
-    for memory in MEMORIES {
-        let _ = write!(script, "rename {memory}_of_proof flow_table$way$0${memory}; ");
-    }
-    let _ = write!(
-        script,
-        "hierarchy -top check; proc; flatten; setattr -unset init w:dut.*; check -assert; opt -keepdc; async2sync; \
-         dffunmap; opt_clean; setundef -undriven -anyseq; opt_clean; techmap; opt -fast; simplemap; \
-         dffunmap; setundef -zero; simplemap; aigmap; opt_clean; write_rtlil {}; write_aiger -ascii -map {} {}",
-        path("il").display(),
-        path("map").display(),
-        path("aag").display()
-    );
-    tools::yosys(&script)?;
-    let circuit = Circuit::read(&tools::read(&path("aag"))?, &tools::read(&path("map"))?)?;
-    let texts = assertions(&tools::read(&path("il"))?, &checker);
-    if texts.len() != circuit.assertions() {
-        return Err(format!("{} assertions have {} places", circuit.assertions(), texts.len()));
-    }
-    Ok((circuit, texts))
-}
-
-/// The lines of the assertions, in the order of the circuit, which is that of the cells.
-fn assertions(netlist: &str, checker: &str) -> Vec<String> {
-    let lines: Vec<&str> = checker.lines().collect();
-    let mut source = "";
-    let mut texts = Vec::new();
-    for line in netlist.lines().map(str::trim) {
-        if let Some(place) = line.strip_prefix("attribute \\src ") {
-            source = place;
-        } else if line.starts_with("cell $assert ") {
-            // "file:first.column-last.column": the statement begins behind the one before it.
-            let last = source.rsplit_once('-').and_then(|(_, end)| end.split('.').next()?.parse::<usize>().ok());
-            let text = last.and_then(|last| lines.get(last - 1)).map_or(source, |line| line.trim());
-            texts.push(text.to_owned());
-        }
-    }
-    texts
-}
-
 /// A solution, as the values of the variables, if there is one. `--unsat` tunes for there being none: twice as fast.
-fn solve(name: &str, step: &Step, units: &[i32], options: &[&str]) -> Result<Option<Vec<bool>>, String> {
+fn solve(name: &str, step: &Step, besides: &[Vec<i32>], options: &[&str]) -> Result<Option<Vec<bool>>, String> {
     let path: PathBuf = tools::directory("proof")?.join(format!("{name}.cnf"));
-    write(&path, &step.dimacs(units))?;
+    write(&path, &step.dimacs(besides))?;
     let output = Command::new("cadical")
         .arg("-q")
         .args(options)

@@ -82,6 +82,7 @@ pub struct Select<const S: usize, const L: usize, const B: usize, const F: usize
     pub flow_table: FlowTable<F, 40, B>,
     /// Backend memory.
     pub backend: RowRam<B>,
+    settled: Signal<Local, Bit>,
     write_region: Signal<Local, Bits<4>>,
     parsed: Signal<Local, Parsed>,
     head: Signal<Local, Classified>,
@@ -163,6 +164,7 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Default for
             lookup: Default::default(),
             flow_table: Default::default(),
             backend: Default::default(),
+            settled: Default::default(),
             write_region: Default::default(),
             parsed: Default::default(),
             head: Default::default(),
@@ -293,8 +295,9 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
             (self.head.val().selection <= self.by_turn.val()) & (self.head.val().affinity <= self.affinity_max.val());
         self.in_turn.next = self.undecided.val() & (self.head.val().selection == self.by_turn.val());
         self.wants_step.next = self.s_valid.val() & ((self.parsed.val().step != 0) & !self.stepped_reg.q.val());
-        self.stepping.next =
-            (self.request_reg.q.val() != 0) & (self.flow_table.rests.val() | !self.from_due_reg.q.val());
+        // A tick of the card's own waits for the sweeper and the census, not the frames for it.
+        self.settled.next = self.flow_table.rests.val() & self.may_start.val();
+        self.stepping.next = (self.request_reg.q.val() != 0) & (self.settled.val() | !self.from_due_reg.q.val());
         self.take.next = self.s_valid.val()
             & (!(self.gap_reg.q.val() | self.wants_step.val())
                 & !(self.stepping.val() | (self.in_turn.val() & (self.sequence_reg.q.val() != 0))));
@@ -441,8 +444,7 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
         self.flow_table.may_start.next = self.may_start.val();
         self.visit.next = self.flow_table.visit.val();
         self.rests.next = self.flow_table.rests.val();
-        self.swept.next = (self.flow_table.rests.val() & self.may_start.val())
-            & ((self.request_reg.q.val() == 0) & !self.due_reg.q.val());
+        self.swept.next = self.settled.val() & ((self.request_reg.q.val() == 0) & !self.due_reg.q.val());
         self.status.next = (bit_cast::<32, 1>(self.flow_table.ready.val().into())
             | (bit_cast::<32, 1>(self.swept.val().into()) << 1))
             | (bit_cast::<32, 6>(self.flow_table.tick.val()) << 8);

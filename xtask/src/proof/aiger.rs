@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 /// A circuit as Yosys writes it: literal 2v is variable v, 2v + 1 its negation; 0 is false.
 pub(super) struct Circuit {
@@ -11,6 +12,8 @@ pub(super) struct Circuit {
     registers: Vec<(usize, usize)>,
     /// Literals that are true in a clock in which an assertion does not hold.
     violations: Vec<usize>,
+    /// Literals that are true in every clock: assumptions.
+    constraints: Vec<usize>,
     gates: Vec<[usize; 3]>,
     /// Bits of signals by name.
     names: BTreeMap<String, BTreeMap<usize, usize>>,
@@ -26,6 +29,8 @@ pub(super) struct Step {
     clocks: [Vec<i32>; 2],
     /// Gates by their inputs: the same gate twice is one.
     gates: HashMap<(i32, i32), i32>,
+    /// The clauses in DIMACS, the same for all bugs.
+    text: OnceLock<String>,
 }
 
 const TRUE: i32 = 1;
@@ -46,8 +51,9 @@ impl Circuit {
         let [variables, inputs, registers, outputs, gates, bad, ..] = header[..] else {
             return Err("AIGER: no assertions".to_owned());
         };
-        if header[6..].iter().any(|count| *count != 0) {
-            return Err("AIGER: assumptions are not read".to_owned());
+        let constraints = header.get(6).copied().unwrap_or(0);
+        if header.iter().skip(7).any(|count| *count != 0) {
+            return Err("AIGER: only assertions and assumptions are read".to_owned());
         }
         let first = |words: &Vec<usize>| words.first().copied().ok_or("AIGER: an empty line");
         let inputs = take(inputs)?.iter().map(first).collect::<Result<_, _>>()?;
@@ -57,6 +63,7 @@ impl Circuit {
             .collect::<Result<_, String>>()?;
         take(outputs)?;
         let violations = take(bad)?.iter().map(first).collect::<Result<_, _>>()?;
+        let constraints = take(constraints)?.iter().map(first).collect::<Result<_, _>>()?;
         let gates = take(gates)?
             .iter()
             .map(|words| {
@@ -74,7 +81,7 @@ impl Circuit {
                 return Err(format!("AIGER: gate {gate} comes before its inputs, or twice"));
             }
         }
-        let mut circuit = Self { variables, inputs, registers, violations, gates, names: BTreeMap::new() };
+        let mut circuit = Self { variables, inputs, registers, violations, constraints, gates, names: BTreeMap::new() };
         for line in map.lines() {
             let words: Vec<&str> = line.split_ascii_whitespace().collect();
             let [kind, index, bit, name] = words[..] else { continue };
@@ -104,18 +111,28 @@ impl Circuit {
             violations: Vec::new(),
             clocks: [vec![-TRUE; self.variables + 1], vec![-TRUE; self.variables + 1]],
             gates: HashMap::new(),
+            text: OnceLock::new(),
         };
+        let known = self.known();
         for clock in 0..2 {
             for input in &self.inputs {
-                step.clocks[clock][input / 2] = step.variable();
+                step.clocks[clock][input / 2] = known.get(input).copied().unwrap_or_else(|| step.variable());
             }
             for (register, next) in &self.registers {
-                step.clocks[clock][register / 2] = if clock == 0 { step.variable() } else { step.literal(0, *next) };
+                step.clocks[clock][register / 2] = match clock {
+                    0 => known.get(register).copied().unwrap_or_else(|| step.variable()),
+                    _ => step.literal(0, *next),
+                };
             }
             for [gate, a, b] in &self.gates {
                 let (a, b) = (step.literal(clock, *a), step.literal(clock, *b));
                 let and = step.and(a, b);
                 step.clocks[clock][gate / 2] = and;
+            }
+        }
+        for constraint in &self.constraints {
+            for clock in 0..2 {
+                step.clauses.push(vec![step.literal(clock, *constraint)]);
             }
         }
         for violation in &self.violations {
@@ -127,14 +144,32 @@ impl Circuit {
         step
     }
 
+    /// Inputs and registers that an assumption fixes, which makes formulas small.
+    fn known(&self) -> HashMap<usize, i32> {
+        let gates: HashMap<usize, [usize; 2]> = self.gates.iter().map(|[gate, a, b]| (*gate, [*a, *b])).collect();
+        let mut known = HashMap::new();
+        let mut wanted = self.constraints.clone();
+        while let Some(literal) = wanted.pop() {
+            match gates.get(&(literal & !1)) {
+                Some(inputs) if literal % 2 == 0 => wanted.extend(inputs),
+                Some([other, 1] | [1, other]) => wanted.push(other ^ 1),
+                Some(_) => {}
+                None => {
+                    known.insert(literal & !1, if literal % 2 == 0 { TRUE } else { -TRUE });
+                }
+            }
+        }
+        known
+    }
+
     /// The clauses that make a signal hold a value in the first clock.
-    pub(super) fn hold(&self, step: &Step, name: &str, value: usize) -> Result<Vec<i32>, String> {
+    pub(super) fn hold(&self, step: &Step, name: &str, value: usize) -> Result<Vec<Vec<i32>>, String> {
         let bits = self.names.get(name).ok_or_else(|| format!("no signal {name}"))?;
         Ok(bits
             .iter()
             .map(|(bit, literal)| {
                 let literal = step.literal(0, *literal);
-                if value >> bit & 1 == 1 { literal } else { -literal }
+                vec![if value >> bit & 1 == 1 { literal } else { -literal }]
             })
             .collect())
     }
@@ -193,16 +228,27 @@ impl Step {
         self.variables
     }
 
-    /// The formula that is true in a step in which some assertion breaks, in DIMACS; `units` hold besides.
-    pub(super) fn dimacs(&self, units: &[i32]) -> String {
-        let mut text = format!("p cnf {} {}\n", self.variables, self.clauses.len() + 1 + units.len());
-        let units: Vec<Vec<i32>> = units.iter().map(|unit| vec![*unit]).collect();
-        for clause in self.clauses.iter().chain([&self.violations]).chain(&units) {
-            for literal in clause {
-                let _ = write!(text, "{literal} ");
+    /// The clause that makes one of some assertions break, by number.
+    pub(super) fn breaks(&self, assertions: impl Iterator<Item = usize>) -> Vec<i32> {
+        assertions.map(|index| self.violations[index]).collect()
+    }
+
+    /// The formula that is true in a step in which some assertion breaks, in DIMACS; `besides` hold too.
+    pub(super) fn dimacs(&self, besides: &[Vec<i32>]) -> String {
+        let lines = |clauses: &[Vec<i32>]| {
+            let mut text = String::new();
+            for clause in clauses {
+                for literal in clause {
+                    let _ = write!(text, "{literal} ");
+                }
+                text.push_str("0\n");
             }
-            text.push_str("0\n");
-        }
+            text
+        };
+        let mut text = format!("p cnf {} {}\n", self.variables, self.clauses.len() + 1 + besides.len());
+        text += self.text.get_or_init(|| lines(&self.clauses));
+        text += &lines(std::slice::from_ref(&self.violations));
+        text += &lines(besides);
         text
     }
 
