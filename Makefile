@@ -43,8 +43,8 @@ fuzz: ## fuzz frames, tables, captures and configurations, FUZZ_SECONDS each (20
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 || exit 1; \
 	done
 
-prove: setup ## prove the flow table and the streams, and that the proofs see planted bugs (5 minutes)
-	$(CARGO) run --locked --quiet -p xtask -- proof
+prove: setup ## prove the flow table and the streams, and that the proofs see planted bugs (8 minutes)
+	$(CARGO) run --locked --quiet -p xtask -- prove
 
 setup: ## install Verilator, Icarus Verilog, Yosys, CaDiCaL and tcpdump where they are missing
 	@sh tests/setup.sh

@@ -6,6 +6,7 @@
 //! neither in ten minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hasher;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +19,7 @@ mod design;
 
 use aiger::Step;
 use design::Checker;
+use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::tools;
 
@@ -52,8 +54,20 @@ const CHECKERS: [Checker; 2] = [
 ];
 const VERILOG: [&str; 2] = ["hw/verilog/maglane_core_sume.v", "hw/verilog/maglane_core_alveo.v"];
 
-/// The step of every change.
+/// Fingerprints of what bugs were planted in when all of them were last seen.
+const SEEN: &str = "hw/formal/seen.txt";
+
+/// The step of every change: planted bugs are looked for again when what they are planted in has changed.
 pub(crate) fn prove() -> Result<(), String> {
+    run(false)
+}
+
+/// Both proofs, and all planted bugs.
+pub(crate) fn prove_all() -> Result<(), String> {
+    run(true)
+}
+
+fn run(always: bool) -> Result<(), String> {
     let (Some(yosys), Some(cadical)) = (tools::version("yosys", "-V")?, tools::version("cadical", "--version")?) else {
         return Ok(());
     };
@@ -63,9 +77,33 @@ pub(crate) fn prove() -> Result<(), String> {
         for line in parallel(&VERILOG, |_, verilog| one(checker, verilog))? {
             println!("{line}");
         }
-        see_bugs(checker)?;
+        let mut modules = checker.modules(VERILOG[0])?;
+        bugs::plant(checker, &mut modules)?;
+        let line = format!("{} {}", checker.name, fingerprint(checker, &modules)?);
+        let seen = tools::read(Path::new(SEEN)).unwrap_or_default();
+        if !always && seen.lines().any(|seen| seen == line) {
+            println!("{} planted bugs were seen in just this ({SEEN}); `make prove` looks again", checker.bugs.len());
+            continue;
+        }
+        see_bugs(checker, &modules)?;
+        let others = seen.lines().filter(|seen| !seen.starts_with(&format!("{} ", checker.name)));
+        let mut lines: Vec<&str> = others.chain([line.as_str()]).collect();
+        lines.sort_unstable();
+        write(Path::new(SEEN), &(lines.join("\n") + "\n"))?;
     }
     Ok(())
+}
+
+/// All that decides whether a bug is seen: the Verilog with the bugs in it, the checker, and how they become a circuit.
+fn fingerprint(checker: &Checker, planted: &design::Modules) -> Result<String, String> {
+    let mut hasher = SipHasher24::new();
+    let sources = [include_str!("proof.rs"), include_str!("proof/aiger.rs"), include_str!("proof/design.rs")];
+    let checker = tools::read(Path::new(&checker.path()))?;
+    for part in sources.into_iter().chain([checker.as_str()]).chain(planted.values().map(String::as_str)) {
+        hasher.write(part.as_bytes());
+        hasher.write_u8(0xff);
+    }
+    Ok(format!("{:032x}", hasher.finish128().as_u128()))
 }
 
 /// A proof for a build.
@@ -96,12 +134,10 @@ fn one(checker: &Checker, verilog: &str) -> Result<String, String> {
 }
 
 /// Each planted bug breaks an assertion, and each property is broken by some of them.
-fn see_bugs(checker: &Checker) -> Result<(), String> {
+fn see_bugs(checker: &Checker, planted: &design::Modules) -> Result<(), String> {
     let start = Instant::now();
-    let mut modules = checker.modules(VERILOG[0])?;
-    bugs::plant(checker, &mut modules)?;
     let name = format!("{}.planted", checker.name);
-    let (circuit, assertions) = checker.circuit(&name, &modules, true)?;
+    let (circuit, assertions) = checker.circuit(&name, planted, true)?;
     let step = circuit.step();
     let broken = Mutex::new(BTreeSet::new());
     let note = |model: &[bool]| {
