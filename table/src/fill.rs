@@ -89,4 +89,16 @@ mod tests {
         assert_eq!(identity_hash(1, "web"), siphash24([1, 0], b"web"));
         assert_ne!(identity_hash(0, "web"), identity_hash(1, "web"));
     }
+
+    #[test]
+    fn as_many_shares_as_entries_can_name_are_visited() {
+        let shares = vec![Share { identity: "web", weight: 1 }; 65_534];
+        assert_eq!(visits(&shares).len(), 65_534);
+    }
+
+    #[test]
+    #[should_panic(expected = "an index must fit an entry")]
+    fn more_shares_are_refused_even_without_a_weight() {
+        let _ = visits(&[Share { identity: "web", weight: 0 }; 65_535]);
+    }
 }

@@ -205,7 +205,8 @@ fn load_of_another_geometry_is_refused_and_changes_nothing() {
     let mut pipeline = loaded();
     run(&mut pipeline, &tcp(VIP, 80, 0));
     let error = pipeline.load(&TableImage::empty(Geometry::ECP5)).unwrap_err();
-    assert!(matches!(error, EngineError::Geometry { .. }), "{error}");
+    assert!(matches!(&error, EngineError::Geometry { engine, .. } if engine == "software"), "{error}");
+    assert_eq!(pipeline.name(), "software", "as the command line calls it");
     assert_eq!(run(&mut pipeline, &tcp(VIP, 80, 0)).verdict, Verdict::Forward);
     assert_eq!(pipeline.totals().verdicts[0].packets, 2);
 }
@@ -235,5 +236,20 @@ fn load_of_a_table_with_missing_rows_is_refused() {
         Geometry { flow_sets: 1 << 21, ..Geometry::LAB },
     ] {
         assert!(Pipeline::new(odd).load(&TableImage::empty(odd)).is_err(), "{odd:?}");
+    }
+}
+
+#[test]
+fn largest_tables_of_the_bounds_are_taken_and_larger_ones_refused() {
+    let [services, backends, lookup_entries, flow_sets] = Geometry::BOUNDS.map(|(_, _, size_max)| size_max);
+    let largest = Geometry { services, backends, lookup_entries, flow_sets, ..Geometry::LAB };
+    assert_eq!(check_sizes(&TableImage::empty(largest)), Ok(()));
+    for larger in [
+        Geometry { services: 2 * services, ..Geometry::LAB },
+        Geometry { backends: 2 * backends, ..Geometry::LAB },
+        Geometry { lookup_entries: 2 * lookup_entries, ..Geometry::LAB },
+        Geometry { flow_sets: 2 * flow_sets, ..Geometry::LAB },
+    ] {
+        assert!(check_sizes(&TableImage::empty(larger)).is_err(), "{larger:?}");
     }
 }

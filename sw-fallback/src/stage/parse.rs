@@ -540,6 +540,7 @@ mod tests {
         for len in 14..54 {
             assert_eq!(verdict(&with(&frame, 14, &[0x40])[..len]), Verdict::DropIpTruncated, "{len}");
         }
+        assert_eq!(verdict(&with(&frame, 14, &[0x40])[..54]), Verdict::DropIpVersion, "40 bytes are enough");
         // Version before length, length before next header.
         assert_eq!(verdict(&with(&frame, 14, &[0x50, 0, 0, 0, 0xff, 0xff])), Verdict::DropIpVersion);
         for length in [25_u16, 0xffd7, 0xffd8, 0xffff] {

@@ -189,9 +189,10 @@ impl Slots {
     }
 }
 
-/// 1 / number modulo the prime `m`, which is number^(m - 2) by Fermat's little theorem. Products are below 2^32.
+/// 1 / number modulo the prime `m`, for a number from 1 to m - 1: it is number^(m - 2) by Fermat's little theorem.
+/// Products are below 2^32.
 fn inverse(number: u32, m: u32) -> u32 {
-    let (mut power, mut square, mut exponent) = (1, number % m, m - 2);
+    let (mut power, mut square, mut exponent) = (1, number, m - 2);
     while exponent > 0 {
         if exponent & 1 == 1 {
             power = power * square % m;
@@ -275,6 +276,21 @@ mod tests {
         assert_eq!(populate(17, 1, &same), [1, 0, 0, 1, 0, 1, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1]);
         let different = candidates(&[(1, 6, 8), (9, 14, 2)]);
         assert_eq!(populate(17, 8, &different), [1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0]);
+    }
+
+    /// # Source
+    /// The Maglev paper, section 3.4: offset is h1(name) mod M, skip is h2(name) mod (M - 1) + 1.
+    #[test]
+    fn permutations_are_the_papers_under_the_first_two_identity_hashes() {
+        let shares = [("a", 5), ("b", 1), ("c", 3), ("d", 8)].map(|(identity, weight)| Share { identity, weight });
+        for m in [2_u16, 3, 7, 251, 1_021] {
+            let all = shares.map(|Share { identity, weight }| {
+                let [h1, h2] = [0, 1].map(|index| identity_hash(index, identity));
+                let (offset, skip) = (h1 % u64::from(m), h2 % (u64::from(m) - 1) + 1);
+                Candidate { offset: offset.try_into().unwrap(), skip: skip.try_into().unwrap(), weight: weight.into() }
+            });
+            assert_eq!(maglev(&shares, m), definition(m.into(), 8, &all), "{m}");
+        }
     }
 
     /// Cilium gives out turns by another rule: for slot n the search for who acts begins at n mod the number of

@@ -45,8 +45,8 @@ fn turns(weights: &[u16]) -> Option<Vec<u32>> {
     let divisor = weights.iter().copied().fold(0, greatest_common_divisor).max(1);
     let reduced = |scale: u32| weights.iter().map(move |weight| (u32::from(weight / divisor) / scale).max(1));
     let fits = |scale: u32| reduced(scale).map(u64::from).sum::<u64>() <= u64::from(TABLE_SIZE_MAX);
-    // The sum never grows with d, and beyond the largest weight it is the number of backends.
-    let (mut least, mut most) = (1, u32::from(u16::MAX) + 1);
+    // The sum never grows with d, and from the largest weight on it is the number of backends.
+    let (mut least, mut most) = (1, u32::from(u16::MAX));
     if !fits(most) {
         return None;
     }
