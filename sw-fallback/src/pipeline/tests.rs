@@ -42,6 +42,18 @@ fn forwarded_frame_tells_service_hash_and_backend() {
 }
 
 #[test]
+fn live_flows_are_those_of_the_frames_backends() {
+    let mut pipeline = loaded();
+    assert_eq!(pipeline.live_flows().unwrap(), vec![0; Geometry::LAB.backends as usize]);
+    let mut expected = vec![0; Geometry::LAB.backends as usize];
+    for frame in [tcp(VIP, 80, 9), udp(VIP, 53, 9), tcp(VIP, 80, 9), tcp(VIP, 8080, 9), udp(VIP_ALL_UDP, 9, 9)] {
+        let outcome = run(&mut pipeline, &frame);
+        expected[usize::from(outcome.backend)] += u32::from(outcome.flow == FlowOutcome::Inserted);
+    }
+    assert_eq!((pipeline.live_flows().unwrap(), expected.iter().sum::<u32>()), (expected, 4));
+}
+
+#[test]
 fn later_verdicts_keep_what_earlier_stages_found() {
     let cases = [
         (udp(VIP, 54, 0), Verdict::PassNoService, NO_SERVICE, false, NO_BACKEND),
