@@ -110,6 +110,8 @@ impl Recipe<'_> {
                 "model",
             ])
             .args(QUIET)
+            // Verilator's own choice, -Os, compiles for half as long again, and the model is no faster.
+            .args(["-MAKEFLAGS", "OPT_FAST=-O1 OPT_GLOBAL=-O1"])
             .args(self.flags())
             .args([&harness, &source])
             .output()
@@ -126,7 +128,7 @@ impl Recipe<'_> {
     }
 
     fn flags(&self) -> Vec<String> {
-        let mut c_flags = String::from("-O1");
+        let mut c_flags = String::new();
         for define in self.defines {
             c_flags += &format!(" -D{define}");
         }
