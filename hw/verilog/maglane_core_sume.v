@@ -1236,6 +1236,9 @@ module maglane_core$census(clock,reset,visit,rests,ready,rounds,read_backend,rea
     reg  [15:0] rounds_reg$d;
     wire  [15:0] rounds_reg$q;
     reg  rounds_reg$clock;
+    reg  [15:0] rounds_late_reg$d;
+    wire  [15:0] rounds_late_reg$q;
+    reg  rounds_late_reg$clock;
     reg  [23:0] half_reg$0$d;
     wire  [23:0] half_reg$0$q;
     reg  half_reg$0$clock;
@@ -1360,6 +1363,11 @@ module maglane_core$census(clock,reset,visit,rests,ready,rounds,read_backend,rea
         .q(rounds_reg$q),
         .clock(rounds_reg$clock)
     );
+    maglane_dff_16 rounds_late_reg(
+        .d(rounds_late_reg$d),
+        .q(rounds_late_reg$q),
+        .clock(rounds_late_reg$clock)
+    );
     maglane_dff_24 half_reg$0(
         .d(half_reg$0$d),
         .q(half_reg$0$q),
@@ -1392,12 +1400,14 @@ module maglane_core$census(clock,reset,visit,rests,ready,rounds,read_backend,rea
         clear_reg$clock = clock;
         cleared_reg$clock = clock;
         rounds_reg$clock = clock;
+        rounds_late_reg$clock = clock;
         sum_reg$clock = clock;
         second_reg$d = second_reg$q;
         counting_reg$d = counting_reg$q;
         clear_reg$d = clear_reg$q;
         cleared_reg$d = cleared_reg$q;
         rounds_reg$d = rounds_reg$q;
+        rounds_late_reg$d = rounds_late_reg$q;
         sum_reg$d = sum_reg$q;
         tally$0$clock = clock;
         tally$1$clock = clock;
@@ -1475,7 +1485,8 @@ module maglane_core$census(clock,reset,visit,rests,ready,rounds,read_backend,rea
             rounds_reg$d = rounds_reg$q + 32'h1;
         end
         ready = cleared_reg$q & ~counting_reg$q;
-        rounds = rounds_reg$q;
+        rounds_late_reg$d = rounds_reg$q;
+        rounds = rounds_late_reg$q;
         half_reg$0$d = tally$0$read_data + tally$1$read_data;
         half_reg$1$d = tally$2$read_data + tally$3$read_data;
         half_reg$2$d = tally$4$read_data + tally$5$read_data;

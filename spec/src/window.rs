@@ -21,7 +21,7 @@ pub const BACKEND: u32 = 4;
 /// Control word 0. Bit 0 set: the pipeline serves. Clear, as after reset: bypass.
 pub const CONTROL_MODE: u32 = 0;
 /// Control word 1: sets the tick (modulo 64) and starts a round of the sweeper. To be written while no frame is inside,
-/// the sweeper rests and the prescaler is stopped ([`CONTROL_CLOCKS_PER_MS`] 0); otherwise it may be lost.
+/// [`STATUS_SWEPT`] is set and the prescaler is stopped ([`CONTROL_CLOCKS_PER_MS`] 0); otherwise it may be lost.
 ///
 /// Timeouts (in [`DATAPATH`]) may change under the same conditions only; then the tick is set, to what it is, before a
 /// frame comes. Else longer ones would revive what the round under way has not yet cleared.
@@ -57,12 +57,13 @@ pub const SEQUENCE: u32 = 6;
 pub const STATUS: u32 = 7;
 
 /// Live flows of the backends as the sweeper counted them in its last complete round, a word per backend id (read
-/// port, at any time; a round's end while words are read shows in [`STATUS_ROUNDS_SHIFT`]).
+/// port, at any time; they are of one round if the number of rounds ([`STATUS_ROUNDS_SHIFT`]) is the same before and
+/// after them).
 pub const LIVE_FLOWS: u32 = 8;
 
 /// Bit of the status word: memories have been cleared after reset; frames are accepted.
 pub const STATUS_READY: u32 = 1;
-/// Bit of the status word: the sweeper rests, and no step of the tick is under way.
+/// Bit of the status word: the sweeper rests, what it counted is put away, and no step of the tick is under way.
 pub const STATUS_SWEPT: u32 = 2;
 /// Position of the tick, six bits, in the status word.
 pub const STATUS_TICK_SHIFT: u32 = 8;

@@ -17,6 +17,7 @@ enum Step {
 /// Cheap steps first: what fails often should fail soon.
 const STEPS: &[Step] = &[
     Step::Run("format", &["cargo", "fmt", "--all", "--check"]),
+    Step::Run("format-fuzz", &["cargo", "fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
     Step::Check("tidy", tidy::check),
     Step::Run("clippy", &["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     Step::Run("no-lab", &["cargo", "build", "--locked", "--no-default-features", "-p", "maglane"]),

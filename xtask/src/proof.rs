@@ -71,7 +71,8 @@ fn run(always: bool) -> Result<(), String> {
     let (Some(yosys), Some(cadical)) = (tools::version("yosys", "-V")?, tools::version("cadical", "--version")?) else {
         return Ok(());
     };
-    println!("{yosys}; CaDiCaL {cadical}");
+    let tools = format!("{yosys}; CaDiCaL {cadical}");
+    println!("{tools}");
     for checker in &CHECKERS {
         println!("{}: {}", checker.path(), checker.proves);
         for line in parallel(&VERILOG, |_, verilog| one(checker, verilog))? {
@@ -79,7 +80,7 @@ fn run(always: bool) -> Result<(), String> {
         }
         let mut modules = checker.modules(VERILOG[0])?;
         bugs::plant(checker, &mut modules)?;
-        let line = format!("{} {}", checker.name, fingerprint(checker, &modules)?);
+        let line = format!("{} {}", checker.name, fingerprint(&tools, checker, &modules)?);
         let seen = tools::read(Path::new(SEEN)).unwrap_or_default();
         if !always && seen.lines().any(|seen| seen == line) {
             println!("{} planted bugs were seen in just this ({SEEN}); `make prove` looks again", checker.bugs.len());
@@ -94,12 +95,19 @@ fn run(always: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// All that decides whether a bug is seen: the Verilog with the bugs in it, the checker, and how they become a circuit.
-fn fingerprint(checker: &Checker, planted: &design::Modules) -> Result<String, String> {
+/// All that decides whether a bug is seen: the tools, the Verilog with the bugs in it, the checker, and how they become a
+/// circuit.
+fn fingerprint(tools: &str, checker: &Checker, planted: &design::Modules) -> Result<String, String> {
     let mut hasher = SipHasher24::new();
-    let sources = [include_str!("proof.rs"), include_str!("proof/aiger.rs"), include_str!("proof/design.rs")];
-    let checker = tools::read(Path::new(&checker.path()))?;
-    for part in sources.into_iter().chain([checker.as_str()]).chain(planted.values().map(String::as_str)) {
+    let sources = [
+        include_str!("tools.rs"),
+        include_str!("proof.rs"),
+        include_str!("proof/aiger.rs"),
+        include_str!("proof/bugs.rs"),
+        include_str!("proof/design.rs"),
+    ];
+    let checker = crate::tools::read(Path::new(&checker.path()))?;
+    for part in sources.into_iter().chain([tools, &checker]).chain(planted.values().map(String::as_str)) {
         hasher.write(part.as_bytes());
         hasher.write_u8(0xff);
     }

@@ -103,6 +103,9 @@ fn check(capture: &Capture<'_>, chosen: FrameRange, last: u64) -> Result<()> {
     Ok(())
 }
 
+/// Flows whose last frame is remembered; one more, and all are forgotten: a capture may have any number.
+const SEEN_MAX: usize = 1 << 20;
+
 /// The pipeline, and who watches it.
 struct Tracer {
     pipeline: Pipeline,
@@ -161,6 +164,9 @@ impl Tracer {
         if done.flow != FlowOutcome::NotReached {
             let Frame { time_ns, .. } = *frame;
             let seen = Seen { frame: number, time_ns, ticks: self.ticks, flow: done.flow, backend: done.backend };
+            if self.seen.len() >= SEEN_MAX {
+                self.seen.clear();
+            }
             self.seen.insert(done.hash, seen);
         }
         done

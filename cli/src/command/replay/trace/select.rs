@@ -170,7 +170,7 @@ impl Select {
         }
         self.table.tell(page);
         match &self.previous {
-            None => page.line("seen", "not before in this capture"),
+            None => page.line("seen", "no earlier frame known"),
             Some(previous) => page.line("seen", previous.text()),
         }
         match &self.entry {
