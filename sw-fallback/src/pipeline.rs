@@ -54,6 +54,17 @@ pub struct Trace {
     pub backend: u16,
 }
 
+impl Trace {
+    /// That of a frame on which no stage has had a say: it leaves forwarded unless one of them ends its way.
+    pub const BEFORE_PARSE: Self = Self {
+        verdict: Verdict::Forward,
+        service: NO_SERVICE,
+        hash: 0,
+        flow: FlowOutcome::NotReached,
+        backend: NO_BACKEND,
+    };
+}
+
 impl Pipeline {
     /// A pipeline without tables: it passes every frame to the host until an image is loaded.
     #[must_use]
@@ -117,13 +128,7 @@ impl Pipeline {
     pub fn process_frame(&mut self, time_ns: u64, frame: &[u8], out: &mut Vec<u8>) -> Trace {
         out.clear();
         self.advance(time_ns);
-        let mut trace = Trace {
-            verdict: Verdict::Forward,
-            service: NO_SERVICE,
-            hash: 0,
-            flow: FlowOutcome::NotReached,
-            backend: NO_BACKEND,
-        };
+        let mut trace = Trace::BEFORE_PARSE;
         if let Err(verdict) = self.run(frame, out, &mut trace) {
             trace.verdict = verdict;
         }

@@ -20,7 +20,6 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use maglane_spec::limit::{NO_BACKEND, NO_SERVICE};
 use maglane_spec::{FlowOutcome, TableImage, Verdict};
 use maglane_sw::Pipeline;
 use maglane_sw::engine::Frame;
@@ -128,6 +127,12 @@ struct Told {
     state: Option<(FlowTable, Vec<u16>)>,
 }
 
+impl Default for Told {
+    fn default() -> Self {
+        Self { trace: maglane_sw::Trace::BEFORE_PARSE, state: None }
+    }
+}
+
 impl Tracer {
     fn new(config: &Config) -> Result<Self> {
         let image = Arc::new(config.image()?);
@@ -176,14 +181,7 @@ impl Tracer {
     fn trace(&mut self, number: u64, frame: &Frame<'_>) -> Result<Record> {
         let mut record = Record::new(number, frame);
         let tick_step = self.advance(number, frame);
-        let trace = maglane_sw::Trace {
-            verdict: Verdict::Forward,
-            service: NO_SERVICE,
-            hash: 0,
-            flow: FlowOutcome::NotReached,
-            backend: NO_BACKEND,
-        };
-        let mut told = Told { trace, state: None };
+        let mut told = Told::default();
         if let Err(verdict) = self.stages(frame, tick_step, &mut record, &mut told) {
             told.trace.verdict = verdict;
         }

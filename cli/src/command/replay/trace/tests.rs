@@ -22,14 +22,7 @@ fn difference_between_trace_and_pipeline_is_found_in_every_field() {
     let bytes = syn();
     let frame = Frame { time_ns: 5, bytes: &bytes };
     let mut tracer = tracer();
-    let trace = maglane_sw::Trace {
-        verdict: Verdict::Forward,
-        service: NO_SERVICE,
-        hash: 0,
-        flow: FlowOutcome::NotReached,
-        backend: NO_BACKEND,
-    };
-    let mut told = Told { trace, state: None };
+    let mut told = Told::default();
     tracer.stages(&frame, 0, &mut Record::new(1, &frame), &mut told).unwrap();
     let done = tracer.process(1, &frame);
     assert_eq!(tracer.difference(&told, &done), None);
