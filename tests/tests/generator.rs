@@ -188,7 +188,8 @@ fn error(random: &mut Random, target: Target) -> Vec<u8> {
     let ipv6 = target.address.len() == 16;
     let mut quote = segment(random, target, true);
     if random.one_in(5) {
-        let at = random.below(if ipv6 { 44 } else { 24 });
+        // Not always that long: the body may have been cut above.
+        let at = random.below(if ipv6 { 44 } else { 24 }).min(quote.len() - 1);
         quote[at] ^= 1 << random.below(8);
     }
     quote.truncate(if random.one_in(3) { random.below(60) } else { 24 + random.below(600) });
