@@ -261,7 +261,7 @@ module check (input clock);
                \dut.<skid>.spare_keep_reg$q }));
 
   // ---- The input: beats that leave its slice go into the queue of frames, data and last side by side.
-  (* hierconn *) wire \dut.inside_reg$q , \dut.cleared ;
+  (* hierconn *) wire \dut.inside_reg$q , \dut.cleared , \dut.control$hold , \dut.control$drained ;
   (* hierconn *) wire [7:0] \dut.credit_reg$q ;
   wire enters = inner_valid && inner_ready;
   wire begins = enters && ! \dut.inside_reg$q ;
@@ -281,9 +281,11 @@ module check (input clock);
     // Frames inside are at most 120, so that no egress is lost.
     assert (inside <= 120 && \dut.credit_reg$q == 120 - inside);
     assert (owed <= 120 && inside == owed + \count.transmit.queue );
-    // The input waits for room, and between frames for a frame to leave or for memories to be cleared.
-    assert (inner_ready
-        == ( \count.frame_data != 255 && ( \dut.inside_reg$q || (inside != 120 && \dut.cleared ))));
+    // The input waits for room, and between frames for a frame to leave, for memories to be cleared, or for a commit.
+    assert (inner_ready == ( \count.frame_data != 255
+        && ( \dut.inside_reg$q || (inside != 120 && \dut.cleared && ! \dut.control$hold ))));
+    // A commit is told when no frame is inside, neither in the stages nor on its way in.
+    assert ( \dut.control$drained == (inside == 0 && ! \dut.inside_reg$q ));
   end
 
   // ---- Transmit.

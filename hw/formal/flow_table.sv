@@ -9,7 +9,7 @@
 // The Verilog is the committed one, with all its sets, tags and backends. Only memories are replaced:
 // - those of the entries by the word of the set that is looked at; other sets read as anything;
 // - the backends' attributes by a fixed table in which a service has several backends, of which some take frames.
-//   Tables are loaded while no frame is inside.
+//   The sides change while no frame is inside.
 //
 // For each #: 0, 1, 2, 3, 4, 5, 6, 7.
 
@@ -43,7 +43,8 @@ module flow_table$way$0$rests (
 endmodule
 
 module flow_table$way$0$attributes (
-    input clock, input [`B-1:0] raddr, output reg [16:0] rdata, input [`B-1:0] waddr, input [16:0] wdata, input we
+    input clock, input side, input [`B-1:0] raddr, output reg [16:0] rdata, input [`B-1:0] waddr, input [16:0] wdata,
+    input we
 );
   always @(posedge clock) rdata <= `ATTRIBUTES(raddr);
 endmodule
@@ -59,23 +60,17 @@ module check (input clock);
   reg [`F-1:0] watched;
   always @(posedge clock) if (now == 0) watched <= watched_any;
 
-  // Timeouts, any up to 62, which is the greatest that the control block takes. They may change while the sweeper rests and
-  // no frame is inside; then none enters before the tick has moved or been set (spec/src/window.rs).
-  (* anyseq *) wire change_any;
-  (* anyseq *) wire [17:0] timeouts_any;
-  reg [5:0] timeout_new, timeout_established, timeout_closing;
-  reg [17:0] timeouts_before;
-  reg changed;
-  wire [17:0] timeouts = {timeout_closing, timeout_established, timeout_new};
-  wire change = change_any && rests && stage_valid == 0 && !s_valid && !set && !(step != 0 && idle);
+  // Timeouts, any up to 62, which is the greatest that the control block gives, others in every clock. A step of
+  // the tick takes them over as it starts.
+  (* anyseq *) wire [17:0] offered_any;
+  wire [17:0] offered = {offered_any[17:12] == 63 ? 6'd62 : offered_any[17:12],
+      offered_any[11:6] == 63 ? 6'd62 : offered_any[11:6], offered_any[5:0] == 63 ? 6'd62 : offered_any[5:0]};
+  (* hierconn *) wire \dut.sweeper.start ;
+  reg [17:0] timeouts, timeouts_before;
+  wire [17:0] timeouts_next = \dut.sweeper.start && !(rests && set) ? offered : timeouts;
   always @(posedge clock) begin
+    timeouts <= reset ? 18'd0 : timeouts_next;
     timeouts_before <= timeouts;
-    changed <= !reset && (change || (changed && !steps && !(rests && set)));
-    if (now == 0 || change) begin
-      timeout_new <= timeouts_any[5:0] == 63 ? 6'd62 : timeouts_any[5:0];
-      timeout_established <= timeouts_any[11:6] == 63 ? 6'd62 : timeouts_any[11:6];
-      timeout_closing <= timeouts_any[17:12] == 63 ? 6'd62 : timeouts_any[17:12];
-    end
   end
 
   // Any frames, but not in two clocks in a row: the select stage takes none in the clock after another. None before
@@ -96,7 +91,7 @@ module check (input clock);
   wire m_valid, stepped, rests, ready;
   wire [18:0] m_decision;
   wire [5:0] tick;
-  wire s_valid = s_any && !stage_valid[1] && ready && !changed && !(step != 0 && idle && !stepped);
+  wire s_valid = s_any && !stage_valid[1] && ready && !(step != 0 && idle && !stepped);
 
   // Any steps of the tick: held until done; from `idle` on no frame is inside and none comes before the step is done.
   (* anyseq *) wire [6:0] step_any;
@@ -121,7 +116,7 @@ module check (input clock);
       .clock(clock), .reset(reset),
       .s_valid(s_valid), .s_set(s_set), .s_tag(s_tag), .s_operation(s_operation), .pick(pick),
       .m_valid(m_valid), .m_decision(m_decision),
-      .timeouts(timeouts),
+      .timeouts(offered),
       .set_tick(set_asked), .set_tick_value(set_value), .step(step), .idle(idle), .stepped(stepped), .tick(tick),
       .rests(rests), .ready(ready), .may_start(may_start),
       .attributes_we(attributes_we), .attributes_waddr(attributes_waddr), .attributes_wdata(attributes_wdata),
@@ -170,6 +165,7 @@ module check (input clock);
   always @(*) begin
     if (now == 1) assert (stage_valid == 0 && stage_sweep == 0);
     if (now == 1 || now == 2) assert (stage_valid == \dut.valid_reg$q && stage_sweep == \dut.sweep_reg$q );
+    if (now == 1 || now == 2) assert (timeouts == \dut.sweeper.timeouts_reg$q );
     if (now == 2) begin
       assert (m_valid == stage_valid[7]);
       assert (sets == {\dut.set_reg$6$q , \dut.set_reg$5$q , \dut.set_reg$4$q , \dut.set_reg$3$q , \dut.set_reg$2$q ,
@@ -209,6 +205,7 @@ module check (input clock);
   wire [20:0] limits = \dut.sweeper$limits ;
   (* hierconn *) wire [6:0] \dut.sweeper.stride_reg$q ;
   wire [6:0] stride = \dut.sweeper.stride_reg$q ;
+  (* hierconn *) wire [17:0] \dut.sweeper.timeouts_reg$q ;
   (* hierconn *) wire \dut.sweeper.issuing_reg$q , \dut.sweeper.stepped_reg$d ;
   wire issuing = \dut.sweeper.issuing_reg$q ;
   wire steps = \dut.sweeper.stepped_reg$d ;
@@ -286,15 +283,17 @@ module check (input clock);
   wire [8*17-1:0] model_attributes;
 
   // An entry is live when its age is at most the timeout of its state. While the tick steps by several, the limits of
-  // the gateware are lower than the timeouts, and no frame is inside.
+  // the gateware are lower than the timeouts, and no frame is inside. They follow the timeouts a clock later; in that clock
+  // nobody asks for them.
+  wire [20:0] allowed = issuing && pause == 2 && stride == 0
+      ? {1'b0, timeouts[17:12], 1'b0, timeouts[11:6], 1'b0, timeouts[5:0]} : limits;
   function automatic is_live(input [1:0] state, input [5:0] age);
-    is_live = (state == 1 && !limits[6] && age <= limits[5:0]) || (state == 2 && !limits[13] && age <= limits[12:7])
-        || (state == 3 && !limits[20] && age <= limits[19:14]);
+    is_live = (state == 1 && !allowed[6] && age <= allowed[5:0]) || (state == 2 && !allowed[13] && age <= allowed[12:7])
+        || (state == 3 && !allowed[20] && age <= allowed[19:14]);
   endfunction
-  function automatic outlives(input [1:0] state, input [5:0] age, input [6:0] ticks);
-    outlives = (state == 1 && {2'b0, age} + ticks <= timeout_new)
-        || (state == 2 && {2'b0, age} + ticks <= timeout_established)
-        || (state == 3 && {2'b0, age} + ticks <= timeout_closing);
+  function automatic outlives(input [1:0] state, input [5:0] age, input [6:0] ticks, input [17:0] most);
+    outlives = (state == 1 && {2'b0, age} + ticks <= most[5:0]) || (state == 2 && {2'b0, age} + ticks <= most[11:6])
+        || (state == 3 && {2'b0, age} + ticks <= most[17:12]);
   endfunction
 
   wire [`T-1:0] tag = op_tags[`T*5 +: `T];
@@ -375,8 +374,9 @@ module check (input clock);
       end else if (decides && writes && room[i]) begin
         model_tags[`T*i +: `T] <= tag;
         model_rests[24*i +: 24] <= {backend, tick, state};
-      end else if (steps ? !outlives(model_rests[24*i +: 2], tick - model_rests[24*i+2 +: 6], step)
-          : rests && set && !outlives(model_rests[24*i +: 2], set_value - model_rests[24*i+2 +: 6], 7'd0)) begin
+      end else if (steps ? !outlives(model_rests[24*i +: 2], tick - model_rests[24*i+2 +: 6], step, timeouts_next)
+          : rests && set
+              && !outlives(model_rests[24*i +: 2], set_value - model_rests[24*i+2 +: 6], 7'd0, timeouts_next)) begin
         // Time takes what is no longer live.
         model_tags[`T*i +: `T] <= 0;
         model_rests[24*i +: 24] <= 0;
@@ -428,12 +428,12 @@ module check (input clock);
   always @(*) begin
     if (now == 0) ;
     else if (now == 1) begin
-      assert (!changed && timeout_new != 63 && timeout_established != 63 && timeout_closing != 63);
+      assert (timeouts == 0);
       assert (!valid_8 && !sweep_8 && !written_valid
           && !\dut.late_reg$q [0] && \dut.write_reg$q == 0 && step_held == 0 && !idle_held);
       assert (stride == 64 && issuing && pause == 2 && pointer == 0 && !rests && !ready && !stepped && tick == 0);
     end else begin
-      assert (timeout_new != 63 && timeout_established != 63 && timeout_closing != 63);
+      assert (timeouts[5:0] != 63 && timeouts[11:6] != 63 && timeouts[17:12] != 63);
       assert ((stage_valid & (stage_valid >> 1)) == 0 && (stage_valid & stage_sweep) == 0
           && !(stage_valid[7] && valid_8) && !(valid_8 && sweep_8));
       // The tick: a step by what was asked for, once; a tick that is set; else it stands still.
@@ -451,8 +451,8 @@ module check (input clock);
       end
       assert (stage_valid == 0 || (ready && stride == 0 && stride_before == 0));
       assert (!idle_held || stage_valid == 0);
-      assert (!changed || (stage_valid == 0 && ready && (rests || stride != 0)));
-      assert (timeouts == timeouts_before || (rests && changed));
+      assert (timeouts == timeouts_before || (issuing && pause == 2));
+      assert (!(issuing && pause == 2 && ready) || (stride_before == 0 && stage_valid == 0));
       assert (\dut.behind_reg$q == (sets[`F*6 +: `F] == sets[`F*5 +: `F]));
       // Clock 7: the decision, and what is written.
       if (stage_valid[7] && sets[`F*6 +: `F] == watched) begin
@@ -512,10 +512,13 @@ module check (input clock);
           assert (!\dut.late_reg$q [1] || attributes == {1'b1, service_8});
           assert (\dut.late_reg$q [1] || attributes == pick_8[33:17]);
         end
-        // The model has nothing but live entries, or such that were live before the timeouts changed; when the sweeper
-        // has been here, so has the memory.
-        assert ({model_tag, model_rest} == 0 || (ready && outlives(model_state, model_age, 7'd0))
-            || (changed && model_age != 63));
+        // The model has nothing but live entries, or such that were live by the timeouts of the last round, while the
+        // tick steps by several; when the sweeper has been here, so has the memory.
+        assert ({model_tag, model_rest} == 0 || (ready && outlives(model_state, model_age, 7'd0, timeouts))
+            || (ready && stride != 0 && model_age != 63));
+        // A round that steps by several begins with what the last one has left.
+        if (ready && issuing && pause == 2 && stride != 0)
+          assert ({memory_tags[`T*w +: `T], memory_rests[24*w +: 24]} == {model_tag, model_rest});
         if (!writing && landed)
           assert ({memory_tags[`T*w +: `T], memory_rests[24*w +: 24]} == (rests || live[w] ? {model_tag, model_rest} : 0));
         // The sweeper clears what is not live, all of it and nothing else.

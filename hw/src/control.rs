@@ -1,4 +1,4 @@
-//! Control word and the settings that all frames share, written through the table port.
+//! Control words, the settings that all frames share, and the change of sides: what is staged becomes what is served.
 
 use maglane_spec::limit::TIMEOUT_TICKS_MAX;
 use maglane_spec::row::DatapathRow;
@@ -64,12 +64,12 @@ pub struct Settings {
     pub seed1_transport: Bits<32>,
 }
 
-/// The registers behind [`Settings`]. They change only while the pipeline does not serve.
+/// The registers behind [`Settings`], twice: what is staged, and what is served since the last commit.
 #[derive(LogicBlock)]
 pub struct Control {
     /// Clock, rising edge.
     pub clock: Signal<In, Clock>,
-    /// Synchronous reset, active high: stops serving.
+    /// Synchronous reset, active high: stops serving, forgets a commit that waits, and goes back to side 0.
     pub reset: Signal<In, Bit>,
     /// Address on the table port; see [`window`].
     pub address: Signal<In, Bits<32>>,
@@ -77,6 +77,14 @@ pub struct Control {
     pub data: Signal<In, Bits<32>>,
     /// Write enable of the table port.
     pub enable: Signal<In, Bit>,
+    /// No frame is inside.
+    pub drained: Signal<In, Bit>,
+    /// A commit waits for the frames inside: none may start, and no table is written.
+    pub hold: Signal<Out, Bit>,
+    /// Side of the tables that serves.
+    pub side: Signal<Out, Bit>,
+    /// Commits since reset.
+    pub generation: Signal<Out, Bits<32>>,
     /// The settings.
     pub settings: Signal<Out, Settings>,
     /// Timeouts of the flow table.
@@ -90,7 +98,11 @@ pub struct Control {
     /// To this value.
     pub set_tick_value: Signal<Out, Bits<6>>,
     serve_reg: DFF<Bit>,
+    staged_reg: [DFF<Bits<32>>; WORDS],
     word_reg: [DFF<Bits<32>>; WORDS],
+    pending_reg: DFF<Bit>,
+    generation_reg: DFF<Bits<32>>,
+    flip: Signal<Local, Bit>,
     mask_reg: DFF<Bits<16>>,
     clocks_per_ms_reg: DFF<Bits<20>>,
     set_tick_reg: DFF<Bit>,
@@ -116,6 +128,10 @@ impl Default for Control {
             address: Default::default(),
             data: Default::default(),
             enable: Default::default(),
+            drained: Default::default(),
+            hold: Default::default(),
+            side: Default::default(),
+            generation: Default::default(),
             settings: Default::default(),
             timeouts: Default::default(),
             tick_ms: Default::default(),
@@ -131,7 +147,11 @@ impl Default for Control {
             to_control: Default::default(),
             timeout_max: Constant::new(u64::from(TIMEOUT_TICKS_MAX).into()),
             serve_reg: Default::default(),
+            staged_reg: std::array::from_fn(|_| Default::default()),
             word_reg: std::array::from_fn(|_| Default::default()),
+            pending_reg: Default::default(),
+            generation_reg: Default::default(),
+            flip: Default::default(),
             mask_reg: Default::default(),
             region: Default::default(),
             word_index: Default::default(),
@@ -157,22 +177,48 @@ const _: () = {
     assert!(DatapathRow::SERVICE_SEED_OFFSET == 48);
     assert!(DatapathRow::TICK_MS_OFFSET == 88);
     assert!(DatapathRow::TIMEOUT_TICKS_OFFSET == 92);
-    assert!(window::CONTROL_MODE == 0 && window::CONTROL_TICK == 1 && window::CONTROL_CLOCKS_PER_MS == 2);
+    assert!(window::CONTROL_MODE == 0 && window::CONTROL_TICK == 1);
+    assert!(window::CONTROL_CLOCKS_PER_MS == 2 && window::CONTROL_COMMIT == 3);
 };
 
 impl Logic for Control {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, serve_reg, mask_reg, clocks_per_ms_reg, set_tick_reg, set_tick_value_reg, timeouts_reg);
+        dff_setup!(
+            self,
+            clock,
+            serve_reg,
+            mask_reg,
+            clocks_per_ms_reg,
+            set_tick_reg,
+            set_tick_value_reg,
+            timeouts_reg,
+            pending_reg,
+            generation_reg
+        );
         self.region.next = self.address.val().get_bits::<4>(28);
         self.word_index.next = self.address.val().get_bits::<28>(0);
+        // The sides change when the last frame has left.
+        self.flip.next = self.pending_reg.q.val() & self.drained.val();
+        if self.flip.val() {
+            self.pending_reg.d.next = false;
+            self.generation_reg.d.next = self.generation_reg.q.val() + 1;
+        }
+        self.hold.next = self.pending_reg.q.val();
+        self.generation.next = self.generation_reg.q.val();
+        self.side.next = self.generation_reg.q.val().get_bit(0);
         for i in 0..24 {
+            self.staged_reg[i].clock.next = self.clock.val();
             self.word_reg[i].clock.next = self.clock.val();
+            self.staged_reg[i].d.next = self.staged_reg[i].q.val();
             self.word_reg[i].d.next = self.word_reg[i].q.val();
-            if (self.enable.val() & (self.region.val() == self.region_datapath.val()))
+            if ((self.enable.val() & !self.pending_reg.q.val()) & (self.region.val() == self.region_datapath.val()))
                 & (self.word_index.val() == i.to_bits())
             {
-                self.word_reg[i].d.next = self.data.val();
+                self.staged_reg[i].d.next = self.data.val();
+            }
+            if self.flip.val() {
+                self.word_reg[i].d.next = self.staged_reg[i].q.val();
             }
         }
         self.to_control.next = self.enable.val() & (self.region.val() == self.region_control.val());
@@ -183,6 +229,9 @@ impl Logic for Control {
         self.set_tick_value_reg.d.next = self.data.val().get_bits::<6>(0);
         if self.to_control.val() & (self.word_index.val() == 2) {
             self.clocks_per_ms_reg.d.next = self.data.val().get_bits::<20>(0);
+        }
+        if (self.to_control.val() & (self.word_index.val() == 3)) & !self.pending_reg.q.val() {
+            self.pending_reg.d.next = true;
         }
         self.set_tick.next = self.set_tick_reg.q.val();
         self.set_tick_value.next = self.set_tick_value_reg.q.val();
@@ -238,6 +287,8 @@ impl Logic for Control {
         if self.reset.val() {
             self.serve_reg.d.next = false;
             self.set_tick_reg.d.next = false;
+            self.pending_reg.d.next = false;
+            self.generation_reg.d.next = 0.into();
             self.clocks_per_ms_reg.d.next = 0.into();
         }
     }

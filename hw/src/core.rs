@@ -35,8 +35,8 @@ pub struct Record {
     hash_high: Bits<32>,
 }
 
-/// The core, for a bus of D bits in K bytes, 2^S services, 2^L words of two lookup entries, 2^B
-/// backends and 2^F sets of the flow table.
+/// The core, for a bus of D bits in K bytes, 2^S services, 2^L words of two lookup entries a
+/// side, 2^B backends and 2^F sets of the flow table.
 #[derive(LogicBlock)]
 pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize> {
     /// Clock, rising edge.
@@ -111,6 +111,7 @@ pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, 
     credit_reg: DFF<Bits<8>>,
     credit: Signal<Local, Bits<8>>,
     may_start: Signal<Local, Bit>,
+    table_enable: Signal<Local, Bit>,
     accept: Signal<Local, Bit>,
     fire: Signal<Local, Bit>,
     begins: Signal<Local, Bit>,
@@ -126,6 +127,7 @@ pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, 
     region_sequence: Constant<Bits<4>>,
     region_status: Constant<Bits<4>>,
     region_live: Constant<Bits<4>>,
+    region_generation: Constant<Bits<4>>,
     credits: Constant<Bits<8>>,
 }
 
@@ -181,6 +183,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             credit_reg: Default::default(),
             credit: Default::default(),
             may_start: Default::default(),
+            table_enable: Default::default(),
             accept: Default::default(),
             fire: Default::default(),
             begins: Default::default(),
@@ -196,6 +199,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             region_sequence: Constant::new(u64::from(window::SEQUENCE).into()),
             region_status: Constant::new(u64::from(window::STATUS).into()),
             region_live: Constant::new(u64::from(window::LIVE_FLOWS).into()),
+            region_generation: Constant::new(u64::from(window::GENERATION).into()),
             credits: Constant::new(CREDITS.into()),
         }
     }
@@ -211,7 +215,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             bus_bytes: 1 << K.trailing_zeros(),
             services: 1 << S,
             backends: 1 << B,
-            lookup_entries: 2 << L,
+            lookup_entries: 4 << L,
             flow_sets: 1 << F,
         }
     };
@@ -238,8 +242,8 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         }
     }
 
-    /// Writes a word of a memory or register without the table port, for simulations in which the load is not under
-    /// test. Registers have no back door: their writes are refused with `false`.
+    /// Writes a word of the staged side of a memory without the table port, for simulations in which the load is not
+    /// under test. Registers have no back door: their writes are refused with `false`.
     pub fn backdoor(&mut self, address: u32, data: u32) -> bool {
         let word = (address & ((1 << window::REGION_SHIFT) - 1)) as usize;
         match address >> window::REGION_SHIFT {
@@ -328,10 +332,14 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.control.enable.next = self.write_enable_reg.q.val();
         self.classify.write_address.next = self.write_address_reg.q.val();
         self.classify.write_data.next = self.write_data_reg.q.val();
-        self.classify.write_enable.next = self.write_enable_reg.q.val();
+        self.table_enable.next = self.write_enable_reg.q.val() & !self.control.hold.val();
+        self.classify.write_enable.next = self.table_enable.val();
         self.select.write_address.next = self.write_address_reg.q.val();
         self.select.write_data.next = self.write_data_reg.q.val();
-        self.select.write_enable.next = self.write_enable_reg.q.val();
+        self.select.write_enable.next = self.table_enable.val();
+        self.classify.side.next = self.control.side.val();
+        self.select.side.next = self.control.side.val();
+        self.control.drained.next = (self.credit_reg.q.val() == self.credits.val()) & !self.inside_reg.q.val();
         self.parse.settings.next = self.control.settings.val();
         self.classify.settings.next = self.control.settings.val();
         self.flow_hash.settings.next = self.control.settings.val();
@@ -343,11 +351,11 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.prescaler.tick_ms.next = self.control.tick_ms.val();
         self.select.tick_due.next = self.prescaler.due.val();
 
-        // Receive: a frame starts while credits last, and then runs on.
+        // Receive: a frame starts while credits last and no commit waits, and then runs on.
         AxisS::<D, K, 24>::link(&mut self.s_axis, &mut self.skid.s_axis);
         self.cleared.next = (self.verdict_counters.ready.val() & self.service_counters.ready.val())
             & (self.backend_counters.ready.val() & self.select.ready.val());
-        self.may_start.next = self.cleared.val() & (self.credit_reg.q.val() != 0);
+        self.may_start.next = self.cleared.val() & (!self.control.hold.val() & (self.credit_reg.q.val() != 0));
         self.accept.next = !self.frame_data.full.val() & (self.inside_reg.q.val() | self.may_start.val());
         self.fire.next = self.skid.m_axis.tvalid.val() & self.accept.val();
         self.begins.next = self.fire.val() & !self.inside_reg.q.val();
@@ -462,8 +470,11 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         } else if self.read_region_reg[1].q.val() == self.region_flow.val() {
             self.counter_word_reg.d.next = self.flow_counters.read_data.val();
         } else if self.read_region_reg[1].q.val() == self.region_status.val() {
-            self.counter_word_reg.d.next =
-                self.select.status.val() | (bit_cast::<32, 16>(self.census.rounds.val()) << 16);
+            self.counter_word_reg.d.next = (self.select.status.val()
+                | (bit_cast::<32, 1>(self.control.hold.val().into()) << 2))
+                | (bit_cast::<32, 16>(self.census.rounds.val()) << 16);
+        } else if self.read_region_reg[1].q.val() == self.region_generation.val() {
+            self.counter_word_reg.d.next = self.control.generation.val();
         }
         self.read_data_reg.d.next = self.counter_word_reg.q.val();
         if self.read_region_reg[2].q.val() == self.region_flow_table.val() {

@@ -78,7 +78,7 @@ pub struct FlowTable<const F: usize, const T: usize, const B: usize> {
     pub m_valid: Signal<Out, Bit>,
     /// The decision.
     pub m_decision: Signal<Out, Decision>,
-    /// Timeouts.
+    /// Timeouts, as the next step of the tick takes them over.
     pub timeouts: Signal<In, Timeouts>,
     /// Sets the tick; see [`Sweeper`], as for all up to `ready`.
     pub set_tick: Signal<In, Bit>,
@@ -102,6 +102,8 @@ pub struct FlowTable<const F: usize, const T: usize, const B: usize> {
     pub may_start: Signal<In, Bit>,
     /// What the sweeper finds, clock 6 of its visit.
     pub visit: Signal<Out, Visit>,
+    /// Side of the backends' attributes that serves.
+    pub side: Signal<In, Bit>,
     /// Backend whose attributes are written.
     pub attributes_waddr: Signal<In, Bits<B>>,
     /// Its attributes.
@@ -214,6 +216,7 @@ impl<const F: usize, const T: usize, const B: usize> Default for FlowTable<F, T,
             sweep_set: Default::default(),
             may_start: Default::default(),
             visit: Default::default(),
+            side: Default::default(),
             attributes_waddr: Default::default(),
             attributes_wdata: Default::default(),
             attributes_we: Default::default(),
@@ -445,6 +448,7 @@ impl<const F: usize, const T: usize, const B: usize> Logic for FlowTable<F, T, B
             self.way[i].over.next = self.over_ways.val().get_bit(i);
             self.way[i].over_own.next = self.over_own.val().get_bit(i);
             self.way[i].over_fresh.next = self.over_fresh.val().get_bit(i);
+            self.way[i].side.next = self.side.val();
             self.way[i].attributes_waddr.next = self.attributes_waddr.val();
             self.way[i].attributes_wdata.next = self.attributes_wdata.val();
             self.way[i].attributes_we.next = self.attributes_we.val();

@@ -9,7 +9,7 @@ use rust_hdl::prelude::*;
 
 use crate::flow_table::Pick;
 use crate::flow_table::way::Attributes;
-use crate::ram::Ram;
+use crate::ram::{Ram, SidedRam};
 
 // The slices of backend words follow the row's layout; a change there must stop the build here.
 const _: () = {
@@ -45,7 +45,7 @@ pub struct Candidate {
     load: Bits<8>,
 }
 
-/// The lookup table, for 2^S services, with 2^L words of two entries, and 2^B backends.
+/// The lookup table, for 2^S services, with 2^L words of two entries a side, and 2^B backends.
 #[derive(LogicBlock)]
 pub struct Lookup<const S: usize, const L: usize, const B: usize> {
     /// Clock, rising edge.
@@ -56,6 +56,8 @@ pub struct Lookup<const S: usize, const L: usize, const B: usize> {
     pub write_data: Signal<In, Bits<32>>,
     /// Write enable of the table port.
     pub write_enable: Signal<In, Bit>,
+    /// Side of the tables that serves.
+    pub side: Signal<In, Bit>,
     /// A question, clock 0; not in two clocks in a row, and none in turn before the turn of the one ahead has moved.
     pub s_valid: Signal<In, Bit>,
     /// The question.
@@ -81,11 +83,11 @@ pub struct Lookup<const S: usize, const L: usize, const B: usize> {
     /// Write enable.
     pub attributes_we: Signal<Out, Bit>,
     /// Lookup memory, two entries a word.
-    pub entries: Ram<Bits<32>, L>,
+    pub entries: SidedRam<Bits<32>, L>,
     /// Attributes of the backends.
-    pub attributes: Ram<Attributes, B>,
+    pub attributes: SidedRam<Attributes, B>,
     /// Loads of the backends.
-    pub loads: Ram<Bits<8>, B>,
+    pub loads: SidedRam<Bits<8>, B>,
     turns: Ram<Bits<16>, S>,
     write_region: Signal<Local, Bits<4>>,
     write_word: Signal<Local, Bits<3>>,
@@ -134,6 +136,7 @@ impl<const S: usize, const L: usize, const B: usize> Default for Lookup<S, L, B>
             write_address: Default::default(),
             write_data: Default::default(),
             write_enable: Default::default(),
+            side: Default::default(),
             s_valid: Default::default(),
             s_question: Default::default(),
             s_service: Default::default(),
@@ -237,6 +240,10 @@ impl<const S: usize, const L: usize, const B: usize> Logic for Lookup<S, L, B> {
         for i in 0..6 {
             self.base_reg[i].clock.next = self.clock.val();
         }
+
+        self.entries.side.next = self.side.val();
+        self.attributes.side.next = self.side.val();
+        self.loads.side.next = self.side.val();
 
         // Table port.
         self.write_region.next = self.write_address.val().get_bits::<4>(28);

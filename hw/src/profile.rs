@@ -21,15 +21,15 @@ pub enum Profile {
 }
 
 /// The core of [`Profile::Lab`].
-pub type LabCore = Core<256, 32, 6, 17, 8, 10>;
+pub type LabCore = Core<256, 32, 6, 16, 8, 10>;
 /// The core of [`Profile::Lab64`].
-pub type Lab64Core = Core<512, 64, 6, 17, 8, 10>;
+pub type Lab64Core = Core<512, 64, 6, 16, 8, 10>;
 /// The core of [`Profile::Sume`].
-pub type SumeCore = Core<256, 32, 8, 18, 12, 15>;
+pub type SumeCore = Core<256, 32, 8, 17, 12, 15>;
 /// The core of [`Profile::Alveo`].
-pub type AlveoCore = Core<512, 64, 10, 19, 12, 17>;
+pub type AlveoCore = Core<512, 64, 10, 18, 12, 17>;
 /// The core of [`Profile::Ecp5`].
-pub type Ecp5Core = Core<256, 32, 4, 12, 6, 6>;
+pub type Ecp5Core = Core<256, 32, 4, 11, 6, 6>;
 
 // The turns are cleared along with the flow table, and so are no more than its sets.
 const _: () = {

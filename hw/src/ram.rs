@@ -77,6 +77,77 @@ end
     }
 }
 
+/// A memory of two sides of 2^A words each: one is read, the other one written.
+#[derive(LogicBlock)]
+pub struct SidedRam<T: Synth, const A: usize> {
+    /// Clock, rising edge.
+    pub clock: Signal<In, Clock>,
+    /// The side that is read.
+    pub side: Signal<In, Bit>,
+    /// Address that is read.
+    pub raddr: Signal<In, Bits<A>>,
+    /// Content of the address of the previous clock.
+    pub rdata: Signal<Out, T>,
+    /// Address that is written.
+    pub waddr: Signal<In, Bits<A>>,
+    /// What is written.
+    pub wdata: Signal<In, T>,
+    /// Write enable.
+    pub we: Signal<In, Bit>,
+    _mem: [Vec<T>; 2],
+}
+
+impl<T: Synth, const A: usize> Default for SidedRam<T, A> {
+    fn default() -> Self {
+        Self {
+            clock: Default::default(),
+            side: Default::default(),
+            raddr: Default::default(),
+            rdata: Default::default(),
+            waddr: Default::default(),
+            wdata: Default::default(),
+            we: Default::default(),
+            _mem: std::array::from_fn(|_| vec![T::default(); 1 << A]),
+        }
+    }
+}
+
+impl<T: Synth, const A: usize> SidedRam<T, A> {
+    /// Writes a word of the side that is not read; see [`Ram::backdoor`].
+    pub fn backdoor(&mut self, address: usize, word: T) {
+        self._mem[usize::from(!self.side.val())][address] = word;
+    }
+}
+
+impl<T: Synth, const A: usize> Logic for SidedRam<T, A> {
+    fn update(&mut self) {
+        if self.clock.pos_edge() {
+            let side = usize::from(self.side.val());
+            self.rdata.next = self._mem[side][self.raddr.val().index()];
+            if self.we.val() {
+                self._mem[1 - side][self.waddr.val().index()] = self.wdata.val();
+            }
+        }
+    }
+
+    fn connect(&mut self) {
+        self.rdata.connect();
+    }
+
+    fn hdl(&self) -> Verilog {
+        Verilog::Custom(format!(
+            "reg [{w}:0] mem [0:{d}];
+always @(posedge clock) begin
+  rdata <= mem[{{side, raddr}}];
+  if (we) mem[{{~side, waddr}}] <= wdata;
+end
+",
+            w = T::BITS - 1,
+            d = (2usize << A) - 1
+        ))
+    }
+}
+
 /// A table row of 32 bytes as eight little-endian words; word 0 holds bytes 0 to 3.
 #[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
 pub struct Row {
@@ -113,11 +184,13 @@ impl Row {
     }
 }
 
-/// A memory of 2^A rows, written word by word.
+/// A memory of two sides of 2^A rows each: one is read, the other one written, word by word.
 #[derive(LogicBlock)]
 pub struct RowRam<const A: usize> {
     /// Clock, rising edge.
     pub clock: Signal<In, Clock>,
+    /// The side that is read.
+    pub side: Signal<In, Bit>,
     /// Row that is read.
     pub raddr: Signal<In, Bits<A>>,
     /// Content of the row of the previous clock.
@@ -130,37 +203,39 @@ pub struct RowRam<const A: usize> {
     pub wdata: Signal<In, Bits<32>>,
     /// Write enable.
     pub we: Signal<In, Bit>,
-    _mem: Vec<Row>,
+    _mem: [Vec<Row>; 2],
 }
 
 impl<const A: usize> Default for RowRam<A> {
     fn default() -> Self {
         Self {
             clock: Default::default(),
+            side: Default::default(),
             raddr: Default::default(),
             rdata: Default::default(),
             waddr: Default::default(),
             wword: Default::default(),
             wdata: Default::default(),
             we: Default::default(),
-            _mem: vec![Row::default(); 1 << A],
+            _mem: std::array::from_fn(|_| vec![Row::default(); 1 << A]),
         }
     }
 }
 
 impl<const A: usize> RowRam<A> {
-    /// Writes a word without the write port; see [`Ram::backdoor`].
+    /// Writes a word of the side that is not read; see [`Ram::backdoor`].
     pub fn backdoor(&mut self, row: usize, word: usize, value: u32) {
-        self._mem[row].set_word(word, u64::from(value).into());
+        self._mem[usize::from(!self.side.val())][row].set_word(word, u64::from(value).into());
     }
 }
 
 impl<const A: usize> Logic for RowRam<A> {
     fn update(&mut self) {
         if self.clock.pos_edge() {
-            self.rdata.next = self._mem[self.raddr.val().index()];
+            let side = usize::from(self.side.val());
+            self.rdata.next = self._mem[side][self.raddr.val().index()];
             if self.we.val() {
-                self._mem[self.waddr.val().index()].set_word(self.wword.val().index(), self.wdata.val());
+                self._mem[1 - side][self.waddr.val().index()].set_word(self.wword.val().index(), self.wdata.val());
             }
         }
     }
@@ -173,13 +248,13 @@ impl<const A: usize> Logic for RowRam<A> {
         // One always block a word: the form that Yosys and Vivado both map to byte-write enables.
         let mut text = format!(
             "reg [255:0] mem [0:{d}];
-always @(posedge clock) rdata <= mem[raddr];
+always @(posedge clock) rdata <= mem[{{side, raddr}}];
 ",
-            d = (1usize << A) - 1
+            d = (2usize << A) - 1
         );
         for word in 0..8 {
             text += &format!(
-                "always @(posedge clock) if (we && wword == 3'd{word}) mem[waddr][{high}:{low}] <= wdata;\n",
+                "always @(posedge clock) if (we && wword == 3'd{word}) mem[{{~side, waddr}}][{high}:{low}] <= wdata;\n",
                 high = 32 * word + 31,
                 low = 32 * word
             );

@@ -43,6 +43,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     localparam  region_sequence = 4'h6;
     localparam  region_status = 4'h7;
     localparam  region_live = 4'h8;
+    localparam  region_generation = 4'h9;
     localparam  credits = 8'h78;
     // Stub signals
     reg  control$clock;
@@ -50,6 +51,10 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     reg  [31:0] control$address;
     reg  [31:0] control$data;
     reg  control$enable;
+    reg  control$drained;
+    wire  control$hold;
+    wire  control$side;
+    wire  [31:0] control$generation;
     wire  [681:0] control$settings;
     wire  [17:0] control$timeouts;
     wire  [31:0] control$tick_ms;
@@ -73,6 +78,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     reg  [31:0] classify$write_address;
     reg  [31:0] classify$write_data;
     reg  classify$write_enable;
+    reg  classify$side;
     reg  classify$s_valid;
     reg  [73:0] classify$s_frame;
     reg  [295:0] classify$s_tuple;
@@ -94,6 +100,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     reg  [31:0] select$write_address;
     reg  [31:0] select$write_data;
     reg  select$write_enable;
+    reg  select$side;
     reg  [17:0] select$timeouts;
     reg  select$set_tick;
     reg  [5:0] select$set_tick_value;
@@ -262,6 +269,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
     reg  [23:0] sideband;
     reg  [7:0] credit;
     reg  may_start;
+    reg  table_enable;
     reg  accept;
     reg  fire;
     reg  begins;
@@ -274,6 +282,10 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         .address(control$address),
         .data(control$data),
         .enable(control$enable),
+        .drained(control$drained),
+        .hold(control$hold),
+        .side(control$side),
+        .generation(control$generation),
         .settings(control$settings),
         .timeouts(control$timeouts),
         .tick_ms(control$tick_ms),
@@ -301,6 +313,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         .write_address(classify$write_address),
         .write_data(classify$write_data),
         .write_enable(classify$write_enable),
+        .side(classify$side),
         .s_valid(classify$s_valid),
         .s_frame(classify$s_frame),
         .s_tuple(classify$s_tuple),
@@ -326,6 +339,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         .write_address(select$write_address),
         .write_data(select$write_data),
         .write_enable(select$write_enable),
+        .side(select$side),
         .timeouts(select$timeouts),
         .set_tick(select$set_tick),
         .set_tick_value(select$set_tick_value),
@@ -626,10 +640,14 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         control$enable = write_enable_reg$q;
         classify$write_address = write_address_reg$q;
         classify$write_data = write_data_reg$q;
-        classify$write_enable = write_enable_reg$q;
+        table_enable = write_enable_reg$q & ~control$hold;
+        classify$write_enable = table_enable;
         select$write_address = write_address_reg$q;
         select$write_data = write_data_reg$q;
-        select$write_enable = write_enable_reg$q;
+        select$write_enable = table_enable;
+        classify$side = control$side;
+        select$side = control$side;
+        control$drained = (credit_reg$q == credits) & ~inside_reg$q;
         parse$settings = control$settings;
         classify$settings = control$settings;
         flow_hash$settings = control$settings;
@@ -641,7 +659,7 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
         prescaler$tick_ms = control$tick_ms;
         select$tick_due = prescaler$due;
         cleared = (verdict_counters$ready & service_counters$ready) & (backend_counters$ready & select$ready);
-        may_start = cleared & (credit_reg$q != 32'h0);
+        may_start = cleared & (~control$hold & (credit_reg$q != 32'h0));
         accept = ~frame_data$full & (inside_reg$q | may_start);
         fire = skid$m_axis$tvalid & accept;
         begins = fire & ~inside_reg$q;
@@ -747,7 +765,10 @@ module maglane_core(clock,reset,s_axis_tdata,s_axis_tkeep,s_axis_tlast,s_axis_tu
             counter_word_reg$d = flow_counters$read_data;
         end
         else if (read_region_reg$1$q == region_status) begin
-            counter_word_reg$d = select$status | (((census$rounds) & 32'hffffffff) << 32'h10);
+            counter_word_reg$d = (select$status | (((control$hold) & 32'hffffffff) << 32'h2)) | (((census$rounds) & 32'hffffffff) << 32'h10);
+        end
+        else if (read_region_reg$1$q == region_generation) begin
+            counter_word_reg$d = control$generation;
         end
         read_data_reg$d = counter_word_reg$q;
         if (read_region_reg$2$q == region_flow_table) begin
@@ -1643,7 +1664,7 @@ module maglane_core$census$tally$0$first(clock,raddr,rdata,waddr,wdata,we);
     end
 endmodule
 
-module maglane_core$classify(clock,reset,settings,write_address,write_data,write_enable,s_valid,s_frame,s_tuple,m_valid,m_frame,m_tuple);
+module maglane_core$classify(clock,reset,settings,write_address,write_data,write_enable,side,s_valid,s_frame,s_tuple,m_valid,m_frame,m_tuple);
     // Module arguments
     input wire  clock;
     input wire  reset;
@@ -1651,6 +1672,7 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     input wire  [31:0] write_address;
     input wire  [31:0] write_data;
     input wire  write_enable;
+    input wire  side;
     input wire  s_valid;
     input wire  [73:0] s_frame;
     input wire  [295:0] s_tuple;
@@ -1669,6 +1691,7 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     localparam  drop_service_disabled = 5'b11000;
     // Stub signals
     reg  exact0$clock;
+    reg  exact0$side;
     reg  [9:0] exact0$raddr;
     wire  [255:0] exact0$rdata;
     reg  [9:0] exact0$waddr;
@@ -1676,6 +1699,7 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     reg  [31:0] exact0$wdata;
     reg  exact0$we;
     reg  exact1$clock;
+    reg  exact1$side;
     reg  [9:0] exact1$raddr;
     wire  [255:0] exact1$rdata;
     reg  [9:0] exact1$waddr;
@@ -1683,6 +1707,7 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     reg  [31:0] exact1$wdata;
     reg  exact1$we;
     reg  all0$clock;
+    reg  all0$side;
     reg  [9:0] all0$raddr;
     wire  [255:0] all0$rdata;
     reg  [9:0] all0$waddr;
@@ -1690,6 +1715,7 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     reg  [31:0] all0$wdata;
     reg  all0$we;
     reg  all1$clock;
+    reg  all1$side;
     reg  [9:0] all1$raddr;
     wire  [255:0] all1$rdata;
     reg  [9:0] all1$waddr;
@@ -2006,6 +2032,7 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     // Sub module instances
     maglane_core$classify$all0 exact0(
         .clock(exact0$clock),
+        .side(exact0$side),
         .raddr(exact0$raddr),
         .rdata(exact0$rdata),
         .waddr(exact0$waddr),
@@ -2015,6 +2042,7 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     );
     maglane_core$classify$all0 exact1(
         .clock(exact1$clock),
+        .side(exact1$side),
         .raddr(exact1$raddr),
         .rdata(exact1$rdata),
         .waddr(exact1$waddr),
@@ -2024,6 +2052,7 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     );
     maglane_core$classify$all0 all0(
         .clock(all0$clock),
+        .side(all0$side),
         .raddr(all0$raddr),
         .rdata(all0$rdata),
         .waddr(all0$waddr),
@@ -2033,6 +2062,7 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     );
     maglane_core$classify$all0 all1(
         .clock(all1$clock),
+        .side(all1$side),
         .raddr(all1$raddr),
         .rdata(all1$rdata),
         .waddr(all1$waddr),
@@ -2530,6 +2560,10 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
         sums1_reg$2$clock = clock;
         sums0_reg$3$clock = clock;
         sums1_reg$3$clock = clock;
+        exact0$side = side;
+        exact1$side = side;
+        all0$side = side;
+        all1$side = side;
         write_hit = write_enable & (write_address[(32'h1c)+:(4)] == region);
         exact0$wword = write_address[(32'h0)+:(3)];
         exact1$wword = write_address[(32'h0)+:(3)];
@@ -2765,9 +2799,10 @@ module maglane_core$classify(clock,reset,settings,write_address,write_data,write
     end
 endmodule
 
-module maglane_core$classify$all0(clock,raddr,rdata,waddr,wword,wdata,we);
+module maglane_core$classify$all0(clock,side,raddr,rdata,waddr,wword,wdata,we);
     // Module arguments
     input wire  clock;
+    input wire  side;
     input wire  [9:0] raddr;
     output reg  [255:0] rdata;
     input wire  [9:0] waddr;
@@ -2775,25 +2810,29 @@ module maglane_core$classify$all0(clock,raddr,rdata,waddr,wword,wdata,we);
     input wire  [31:0] wdata;
     input wire  we;
     // Update code (custom)
-    reg [255:0] mem [0:1023];
-    always @(posedge clock) rdata <= mem[raddr];
-    always @(posedge clock) if (we && wword == 3'd0) mem[waddr][31:0] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd1) mem[waddr][63:32] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd2) mem[waddr][95:64] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd3) mem[waddr][127:96] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd4) mem[waddr][159:128] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd5) mem[waddr][191:160] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd6) mem[waddr][223:192] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd7) mem[waddr][255:224] <= wdata;
+    reg [255:0] mem [0:2047];
+    always @(posedge clock) rdata <= mem[{side, raddr}];
+    always @(posedge clock) if (we && wword == 3'd0) mem[{~side, waddr}][31:0] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd1) mem[{~side, waddr}][63:32] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd2) mem[{~side, waddr}][95:64] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd3) mem[{~side, waddr}][127:96] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd4) mem[{~side, waddr}][159:128] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd5) mem[{~side, waddr}][191:160] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd6) mem[{~side, waddr}][223:192] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd7) mem[{~side, waddr}][255:224] <= wdata;
 endmodule
 
-module maglane_core$control(clock,reset,address,data,enable,settings,timeouts,tick_ms,clocks_per_ms,set_tick,set_tick_value);
+module maglane_core$control(clock,reset,address,data,enable,drained,hold,side,generation,settings,timeouts,tick_ms,clocks_per_ms,set_tick,set_tick_value);
     // Module arguments
     input wire  clock;
     input wire  reset;
     input wire  [31:0] address;
     input wire  [31:0] data;
     input wire  enable;
+    input wire  drained;
+    output reg  hold;
+    output reg  side;
+    output reg  [31:0] generation;
     output reg  [681:0] settings;
     output reg  [17:0] timeouts;
     output reg  [31:0] tick_ms;
@@ -2808,6 +2847,78 @@ module maglane_core$control(clock,reset,address,data,enable,settings,timeouts,ti
     reg  serve_reg$d;
     wire  serve_reg$q;
     reg  serve_reg$clock;
+    reg  [31:0] staged_reg$0$d;
+    wire  [31:0] staged_reg$0$q;
+    reg  staged_reg$0$clock;
+    reg  [31:0] staged_reg$1$d;
+    wire  [31:0] staged_reg$1$q;
+    reg  staged_reg$1$clock;
+    reg  [31:0] staged_reg$2$d;
+    wire  [31:0] staged_reg$2$q;
+    reg  staged_reg$2$clock;
+    reg  [31:0] staged_reg$3$d;
+    wire  [31:0] staged_reg$3$q;
+    reg  staged_reg$3$clock;
+    reg  [31:0] staged_reg$4$d;
+    wire  [31:0] staged_reg$4$q;
+    reg  staged_reg$4$clock;
+    reg  [31:0] staged_reg$5$d;
+    wire  [31:0] staged_reg$5$q;
+    reg  staged_reg$5$clock;
+    reg  [31:0] staged_reg$6$d;
+    wire  [31:0] staged_reg$6$q;
+    reg  staged_reg$6$clock;
+    reg  [31:0] staged_reg$7$d;
+    wire  [31:0] staged_reg$7$q;
+    reg  staged_reg$7$clock;
+    reg  [31:0] staged_reg$8$d;
+    wire  [31:0] staged_reg$8$q;
+    reg  staged_reg$8$clock;
+    reg  [31:0] staged_reg$9$d;
+    wire  [31:0] staged_reg$9$q;
+    reg  staged_reg$9$clock;
+    reg  [31:0] staged_reg$10$d;
+    wire  [31:0] staged_reg$10$q;
+    reg  staged_reg$10$clock;
+    reg  [31:0] staged_reg$11$d;
+    wire  [31:0] staged_reg$11$q;
+    reg  staged_reg$11$clock;
+    reg  [31:0] staged_reg$12$d;
+    wire  [31:0] staged_reg$12$q;
+    reg  staged_reg$12$clock;
+    reg  [31:0] staged_reg$13$d;
+    wire  [31:0] staged_reg$13$q;
+    reg  staged_reg$13$clock;
+    reg  [31:0] staged_reg$14$d;
+    wire  [31:0] staged_reg$14$q;
+    reg  staged_reg$14$clock;
+    reg  [31:0] staged_reg$15$d;
+    wire  [31:0] staged_reg$15$q;
+    reg  staged_reg$15$clock;
+    reg  [31:0] staged_reg$16$d;
+    wire  [31:0] staged_reg$16$q;
+    reg  staged_reg$16$clock;
+    reg  [31:0] staged_reg$17$d;
+    wire  [31:0] staged_reg$17$q;
+    reg  staged_reg$17$clock;
+    reg  [31:0] staged_reg$18$d;
+    wire  [31:0] staged_reg$18$q;
+    reg  staged_reg$18$clock;
+    reg  [31:0] staged_reg$19$d;
+    wire  [31:0] staged_reg$19$q;
+    reg  staged_reg$19$clock;
+    reg  [31:0] staged_reg$20$d;
+    wire  [31:0] staged_reg$20$q;
+    reg  staged_reg$20$clock;
+    reg  [31:0] staged_reg$21$d;
+    wire  [31:0] staged_reg$21$q;
+    reg  staged_reg$21$clock;
+    reg  [31:0] staged_reg$22$d;
+    wire  [31:0] staged_reg$22$q;
+    reg  staged_reg$22$clock;
+    reg  [31:0] staged_reg$23$d;
+    wire  [31:0] staged_reg$23$q;
+    reg  staged_reg$23$clock;
     reg  [31:0] word_reg$0$d;
     wire  [31:0] word_reg$0$q;
     reg  word_reg$0$clock;
@@ -2880,6 +2991,12 @@ module maglane_core$control(clock,reset,address,data,enable,settings,timeouts,ti
     reg  [31:0] word_reg$23$d;
     wire  [31:0] word_reg$23$q;
     reg  word_reg$23$clock;
+    reg  pending_reg$d;
+    wire  pending_reg$q;
+    reg  pending_reg$clock;
+    reg  [31:0] generation_reg$d;
+    wire  [31:0] generation_reg$q;
+    reg  generation_reg$clock;
     reg  [15:0] mask_reg$d;
     wire  [15:0] mask_reg$q;
     reg  mask_reg$clock;
@@ -2896,6 +3013,7 @@ module maglane_core$control(clock,reset,address,data,enable,settings,timeouts,ti
     wire  [17:0] timeouts_reg$q;
     reg  timeouts_reg$clock;
     // Local signals
+    reg  flip;
     reg  [7:0] timeout$0;
     reg  [7:0] timeout$1;
     reg  [7:0] timeout$2;
@@ -2912,6 +3030,126 @@ module maglane_core$control(clock,reset,address,data,enable,settings,timeouts,ti
         .d(serve_reg$d),
         .q(serve_reg$q),
         .clock(serve_reg$clock)
+    );
+    maglane_dff_32 staged_reg$0(
+        .d(staged_reg$0$d),
+        .q(staged_reg$0$q),
+        .clock(staged_reg$0$clock)
+    );
+    maglane_dff_32 staged_reg$1(
+        .d(staged_reg$1$d),
+        .q(staged_reg$1$q),
+        .clock(staged_reg$1$clock)
+    );
+    maglane_dff_32 staged_reg$2(
+        .d(staged_reg$2$d),
+        .q(staged_reg$2$q),
+        .clock(staged_reg$2$clock)
+    );
+    maglane_dff_32 staged_reg$3(
+        .d(staged_reg$3$d),
+        .q(staged_reg$3$q),
+        .clock(staged_reg$3$clock)
+    );
+    maglane_dff_32 staged_reg$4(
+        .d(staged_reg$4$d),
+        .q(staged_reg$4$q),
+        .clock(staged_reg$4$clock)
+    );
+    maglane_dff_32 staged_reg$5(
+        .d(staged_reg$5$d),
+        .q(staged_reg$5$q),
+        .clock(staged_reg$5$clock)
+    );
+    maglane_dff_32 staged_reg$6(
+        .d(staged_reg$6$d),
+        .q(staged_reg$6$q),
+        .clock(staged_reg$6$clock)
+    );
+    maglane_dff_32 staged_reg$7(
+        .d(staged_reg$7$d),
+        .q(staged_reg$7$q),
+        .clock(staged_reg$7$clock)
+    );
+    maglane_dff_32 staged_reg$8(
+        .d(staged_reg$8$d),
+        .q(staged_reg$8$q),
+        .clock(staged_reg$8$clock)
+    );
+    maglane_dff_32 staged_reg$9(
+        .d(staged_reg$9$d),
+        .q(staged_reg$9$q),
+        .clock(staged_reg$9$clock)
+    );
+    maglane_dff_32 staged_reg$10(
+        .d(staged_reg$10$d),
+        .q(staged_reg$10$q),
+        .clock(staged_reg$10$clock)
+    );
+    maglane_dff_32 staged_reg$11(
+        .d(staged_reg$11$d),
+        .q(staged_reg$11$q),
+        .clock(staged_reg$11$clock)
+    );
+    maglane_dff_32 staged_reg$12(
+        .d(staged_reg$12$d),
+        .q(staged_reg$12$q),
+        .clock(staged_reg$12$clock)
+    );
+    maglane_dff_32 staged_reg$13(
+        .d(staged_reg$13$d),
+        .q(staged_reg$13$q),
+        .clock(staged_reg$13$clock)
+    );
+    maglane_dff_32 staged_reg$14(
+        .d(staged_reg$14$d),
+        .q(staged_reg$14$q),
+        .clock(staged_reg$14$clock)
+    );
+    maglane_dff_32 staged_reg$15(
+        .d(staged_reg$15$d),
+        .q(staged_reg$15$q),
+        .clock(staged_reg$15$clock)
+    );
+    maglane_dff_32 staged_reg$16(
+        .d(staged_reg$16$d),
+        .q(staged_reg$16$q),
+        .clock(staged_reg$16$clock)
+    );
+    maglane_dff_32 staged_reg$17(
+        .d(staged_reg$17$d),
+        .q(staged_reg$17$q),
+        .clock(staged_reg$17$clock)
+    );
+    maglane_dff_32 staged_reg$18(
+        .d(staged_reg$18$d),
+        .q(staged_reg$18$q),
+        .clock(staged_reg$18$clock)
+    );
+    maglane_dff_32 staged_reg$19(
+        .d(staged_reg$19$d),
+        .q(staged_reg$19$q),
+        .clock(staged_reg$19$clock)
+    );
+    maglane_dff_32 staged_reg$20(
+        .d(staged_reg$20$d),
+        .q(staged_reg$20$q),
+        .clock(staged_reg$20$clock)
+    );
+    maglane_dff_32 staged_reg$21(
+        .d(staged_reg$21$d),
+        .q(staged_reg$21$q),
+        .clock(staged_reg$21$clock)
+    );
+    maglane_dff_32 staged_reg$22(
+        .d(staged_reg$22$d),
+        .q(staged_reg$22$q),
+        .clock(staged_reg$22$clock)
+    );
+    maglane_dff_32 staged_reg$23(
+        .d(staged_reg$23$d),
+        .q(staged_reg$23$q),
+        .clock(staged_reg$23$clock)
     );
     maglane_dff_32 word_reg$0(
         .d(word_reg$0$d),
@@ -3033,6 +3271,16 @@ module maglane_core$control(clock,reset,address,data,enable,settings,timeouts,ti
         .q(word_reg$23$q),
         .clock(word_reg$23$clock)
     );
+    maglane_dff_1 pending_reg(
+        .d(pending_reg$d),
+        .q(pending_reg$q),
+        .clock(pending_reg$clock)
+    );
+    maglane_dff_32 generation_reg(
+        .d(generation_reg$d),
+        .q(generation_reg$q),
+        .clock(generation_reg$clock)
+    );
     maglane_dff_16 mask_reg(
         .d(mask_reg$d),
         .q(mask_reg$q),
@@ -3066,133 +3314,265 @@ module maglane_core$control(clock,reset,address,data,enable,settings,timeouts,ti
         set_tick_reg$clock = clock;
         set_tick_value_reg$clock = clock;
         timeouts_reg$clock = clock;
+        pending_reg$clock = clock;
+        generation_reg$clock = clock;
         serve_reg$d = serve_reg$q;
         mask_reg$d = mask_reg$q;
         clocks_per_ms_reg$d = clocks_per_ms_reg$q;
         set_tick_reg$d = set_tick_reg$q;
         set_tick_value_reg$d = set_tick_value_reg$q;
         timeouts_reg$d = timeouts_reg$q;
+        pending_reg$d = pending_reg$q;
+        generation_reg$d = generation_reg$q;
         region = address[(32'h1c)+:(4)];
         word_index = address[(32'h0)+:(28)];
+        flip = pending_reg$q & drained;
+        if (flip) begin
+            pending_reg$d = 1'b0;
+            generation_reg$d = generation_reg$q + 32'h1;
+        end
+        hold = pending_reg$q;
+        generation = generation_reg$q;
+        side = generation_reg$q[32'h0];
+        staged_reg$0$clock = clock;
         word_reg$0$clock = clock;
+        staged_reg$0$d = staged_reg$0$q;
         word_reg$0$d = word_reg$0$q;
-        if ((enable & (region == region_datapath)) & (word_index == 0)) begin
-            word_reg$0$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 0)) begin
+            staged_reg$0$d = data;
         end
+        if (flip) begin
+            word_reg$0$d = staged_reg$0$q;
+        end
+        staged_reg$1$clock = clock;
         word_reg$1$clock = clock;
+        staged_reg$1$d = staged_reg$1$q;
         word_reg$1$d = word_reg$1$q;
-        if ((enable & (region == region_datapath)) & (word_index == 1)) begin
-            word_reg$1$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 1)) begin
+            staged_reg$1$d = data;
         end
+        if (flip) begin
+            word_reg$1$d = staged_reg$1$q;
+        end
+        staged_reg$2$clock = clock;
         word_reg$2$clock = clock;
+        staged_reg$2$d = staged_reg$2$q;
         word_reg$2$d = word_reg$2$q;
-        if ((enable & (region == region_datapath)) & (word_index == 2)) begin
-            word_reg$2$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 2)) begin
+            staged_reg$2$d = data;
         end
+        if (flip) begin
+            word_reg$2$d = staged_reg$2$q;
+        end
+        staged_reg$3$clock = clock;
         word_reg$3$clock = clock;
+        staged_reg$3$d = staged_reg$3$q;
         word_reg$3$d = word_reg$3$q;
-        if ((enable & (region == region_datapath)) & (word_index == 3)) begin
-            word_reg$3$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 3)) begin
+            staged_reg$3$d = data;
         end
+        if (flip) begin
+            word_reg$3$d = staged_reg$3$q;
+        end
+        staged_reg$4$clock = clock;
         word_reg$4$clock = clock;
+        staged_reg$4$d = staged_reg$4$q;
         word_reg$4$d = word_reg$4$q;
-        if ((enable & (region == region_datapath)) & (word_index == 4)) begin
-            word_reg$4$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 4)) begin
+            staged_reg$4$d = data;
         end
+        if (flip) begin
+            word_reg$4$d = staged_reg$4$q;
+        end
+        staged_reg$5$clock = clock;
         word_reg$5$clock = clock;
+        staged_reg$5$d = staged_reg$5$q;
         word_reg$5$d = word_reg$5$q;
-        if ((enable & (region == region_datapath)) & (word_index == 5)) begin
-            word_reg$5$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 5)) begin
+            staged_reg$5$d = data;
         end
+        if (flip) begin
+            word_reg$5$d = staged_reg$5$q;
+        end
+        staged_reg$6$clock = clock;
         word_reg$6$clock = clock;
+        staged_reg$6$d = staged_reg$6$q;
         word_reg$6$d = word_reg$6$q;
-        if ((enable & (region == region_datapath)) & (word_index == 6)) begin
-            word_reg$6$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 6)) begin
+            staged_reg$6$d = data;
         end
+        if (flip) begin
+            word_reg$6$d = staged_reg$6$q;
+        end
+        staged_reg$7$clock = clock;
         word_reg$7$clock = clock;
+        staged_reg$7$d = staged_reg$7$q;
         word_reg$7$d = word_reg$7$q;
-        if ((enable & (region == region_datapath)) & (word_index == 7)) begin
-            word_reg$7$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 7)) begin
+            staged_reg$7$d = data;
         end
+        if (flip) begin
+            word_reg$7$d = staged_reg$7$q;
+        end
+        staged_reg$8$clock = clock;
         word_reg$8$clock = clock;
+        staged_reg$8$d = staged_reg$8$q;
         word_reg$8$d = word_reg$8$q;
-        if ((enable & (region == region_datapath)) & (word_index == 8)) begin
-            word_reg$8$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 8)) begin
+            staged_reg$8$d = data;
         end
+        if (flip) begin
+            word_reg$8$d = staged_reg$8$q;
+        end
+        staged_reg$9$clock = clock;
         word_reg$9$clock = clock;
+        staged_reg$9$d = staged_reg$9$q;
         word_reg$9$d = word_reg$9$q;
-        if ((enable & (region == region_datapath)) & (word_index == 9)) begin
-            word_reg$9$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 9)) begin
+            staged_reg$9$d = data;
         end
+        if (flip) begin
+            word_reg$9$d = staged_reg$9$q;
+        end
+        staged_reg$10$clock = clock;
         word_reg$10$clock = clock;
+        staged_reg$10$d = staged_reg$10$q;
         word_reg$10$d = word_reg$10$q;
-        if ((enable & (region == region_datapath)) & (word_index == 10)) begin
-            word_reg$10$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 10)) begin
+            staged_reg$10$d = data;
         end
+        if (flip) begin
+            word_reg$10$d = staged_reg$10$q;
+        end
+        staged_reg$11$clock = clock;
         word_reg$11$clock = clock;
+        staged_reg$11$d = staged_reg$11$q;
         word_reg$11$d = word_reg$11$q;
-        if ((enable & (region == region_datapath)) & (word_index == 11)) begin
-            word_reg$11$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 11)) begin
+            staged_reg$11$d = data;
         end
+        if (flip) begin
+            word_reg$11$d = staged_reg$11$q;
+        end
+        staged_reg$12$clock = clock;
         word_reg$12$clock = clock;
+        staged_reg$12$d = staged_reg$12$q;
         word_reg$12$d = word_reg$12$q;
-        if ((enable & (region == region_datapath)) & (word_index == 12)) begin
-            word_reg$12$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 12)) begin
+            staged_reg$12$d = data;
         end
+        if (flip) begin
+            word_reg$12$d = staged_reg$12$q;
+        end
+        staged_reg$13$clock = clock;
         word_reg$13$clock = clock;
+        staged_reg$13$d = staged_reg$13$q;
         word_reg$13$d = word_reg$13$q;
-        if ((enable & (region == region_datapath)) & (word_index == 13)) begin
-            word_reg$13$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 13)) begin
+            staged_reg$13$d = data;
         end
+        if (flip) begin
+            word_reg$13$d = staged_reg$13$q;
+        end
+        staged_reg$14$clock = clock;
         word_reg$14$clock = clock;
+        staged_reg$14$d = staged_reg$14$q;
         word_reg$14$d = word_reg$14$q;
-        if ((enable & (region == region_datapath)) & (word_index == 14)) begin
-            word_reg$14$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 14)) begin
+            staged_reg$14$d = data;
         end
+        if (flip) begin
+            word_reg$14$d = staged_reg$14$q;
+        end
+        staged_reg$15$clock = clock;
         word_reg$15$clock = clock;
+        staged_reg$15$d = staged_reg$15$q;
         word_reg$15$d = word_reg$15$q;
-        if ((enable & (region == region_datapath)) & (word_index == 15)) begin
-            word_reg$15$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 15)) begin
+            staged_reg$15$d = data;
         end
+        if (flip) begin
+            word_reg$15$d = staged_reg$15$q;
+        end
+        staged_reg$16$clock = clock;
         word_reg$16$clock = clock;
+        staged_reg$16$d = staged_reg$16$q;
         word_reg$16$d = word_reg$16$q;
-        if ((enable & (region == region_datapath)) & (word_index == 16)) begin
-            word_reg$16$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 16)) begin
+            staged_reg$16$d = data;
         end
+        if (flip) begin
+            word_reg$16$d = staged_reg$16$q;
+        end
+        staged_reg$17$clock = clock;
         word_reg$17$clock = clock;
+        staged_reg$17$d = staged_reg$17$q;
         word_reg$17$d = word_reg$17$q;
-        if ((enable & (region == region_datapath)) & (word_index == 17)) begin
-            word_reg$17$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 17)) begin
+            staged_reg$17$d = data;
         end
+        if (flip) begin
+            word_reg$17$d = staged_reg$17$q;
+        end
+        staged_reg$18$clock = clock;
         word_reg$18$clock = clock;
+        staged_reg$18$d = staged_reg$18$q;
         word_reg$18$d = word_reg$18$q;
-        if ((enable & (region == region_datapath)) & (word_index == 18)) begin
-            word_reg$18$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 18)) begin
+            staged_reg$18$d = data;
         end
+        if (flip) begin
+            word_reg$18$d = staged_reg$18$q;
+        end
+        staged_reg$19$clock = clock;
         word_reg$19$clock = clock;
+        staged_reg$19$d = staged_reg$19$q;
         word_reg$19$d = word_reg$19$q;
-        if ((enable & (region == region_datapath)) & (word_index == 19)) begin
-            word_reg$19$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 19)) begin
+            staged_reg$19$d = data;
         end
+        if (flip) begin
+            word_reg$19$d = staged_reg$19$q;
+        end
+        staged_reg$20$clock = clock;
         word_reg$20$clock = clock;
+        staged_reg$20$d = staged_reg$20$q;
         word_reg$20$d = word_reg$20$q;
-        if ((enable & (region == region_datapath)) & (word_index == 20)) begin
-            word_reg$20$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 20)) begin
+            staged_reg$20$d = data;
         end
+        if (flip) begin
+            word_reg$20$d = staged_reg$20$q;
+        end
+        staged_reg$21$clock = clock;
         word_reg$21$clock = clock;
+        staged_reg$21$d = staged_reg$21$q;
         word_reg$21$d = word_reg$21$q;
-        if ((enable & (region == region_datapath)) & (word_index == 21)) begin
-            word_reg$21$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 21)) begin
+            staged_reg$21$d = data;
         end
+        if (flip) begin
+            word_reg$21$d = staged_reg$21$q;
+        end
+        staged_reg$22$clock = clock;
         word_reg$22$clock = clock;
+        staged_reg$22$d = staged_reg$22$q;
         word_reg$22$d = word_reg$22$q;
-        if ((enable & (region == region_datapath)) & (word_index == 22)) begin
-            word_reg$22$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 22)) begin
+            staged_reg$22$d = data;
         end
+        if (flip) begin
+            word_reg$22$d = staged_reg$22$q;
+        end
+        staged_reg$23$clock = clock;
         word_reg$23$clock = clock;
+        staged_reg$23$d = staged_reg$23$q;
         word_reg$23$d = word_reg$23$q;
-        if ((enable & (region == region_datapath)) & (word_index == 23)) begin
-            word_reg$23$d = data;
+        if (((enable & ~pending_reg$q) & (region == region_datapath)) & (word_index == 23)) begin
+            staged_reg$23$d = data;
+        end
+        if (flip) begin
+            word_reg$23$d = staged_reg$23$q;
         end
         to_control = enable & (region == region_control);
         if (to_control & (word_index == 32'h0)) begin
@@ -3202,6 +3582,9 @@ module maglane_core$control(clock,reset,address,data,enable,settings,timeouts,ti
         set_tick_value_reg$d = data[(32'h0)+:(6)];
         if (to_control & (word_index == 32'h2)) begin
             clocks_per_ms_reg$d = data[(32'h0)+:(20)];
+        end
+        if ((to_control & (word_index == 32'h3)) & ~pending_reg$q) begin
+            pending_reg$d = 1'b1;
         end
         set_tick = set_tick_reg$q;
         set_tick_value = set_tick_value_reg$q;
@@ -3305,6 +3688,8 @@ module maglane_core$control(clock,reset,address,data,enable,settings,timeouts,ti
         if (reset) begin
             serve_reg$d = 1'b0;
             set_tick_reg$d = 1'b0;
+            pending_reg$d = 1'b0;
+            generation_reg$d = 32'h0;
             clocks_per_ms_reg$d = 32'h0;
         end
     end
@@ -8746,13 +9131,14 @@ module maglane_core$rewrite(clock,reset,settings,s_valid,s_frame,s_row,m_valid,m
     end
 endmodule
 
-module maglane_core$select(clock,reset,write_address,write_data,write_enable,timeouts,set_tick,set_tick_value,tick_due,s_valid,s_ready,s_frame,s_hashes,m_valid,m_frame,m_row,ready,read_address,read_flow,read_turn,may_start,visit,rests,status);
+module maglane_core$select(clock,reset,write_address,write_data,write_enable,side,timeouts,set_tick,set_tick_value,tick_due,s_valid,s_ready,s_frame,s_hashes,m_valid,m_frame,m_row,ready,read_address,read_flow,read_turn,may_start,visit,rests,status);
     // Module arguments
     input wire  clock;
     input wire  reset;
     input wire  [31:0] write_address;
     input wire  [31:0] write_data;
     input wire  write_enable;
+    input wire  side;
     input wire  [17:0] timeouts;
     input wire  set_tick;
     input wire  [5:0] set_tick_value;
@@ -8787,6 +9173,7 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     reg  [31:0] lookup$write_address;
     reg  [31:0] lookup$write_data;
     reg  lookup$write_enable;
+    reg  lookup$side;
     reg  lookup$s_valid;
     reg  [105:0] lookup$s_question;
     reg  [9:0] lookup$s_service;
@@ -8820,6 +9207,7 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     wire  [16:0] flow_table$sweep_set;
     reg  flow_table$may_start;
     wire  [135:0] flow_table$visit;
+    reg  flow_table$side;
     reg  [11:0] flow_table$attributes_waddr;
     reg  [16:0] flow_table$attributes_wdata;
     reg  flow_table$attributes_we;
@@ -8828,6 +9216,7 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     wire  [39:0] flow_table$read_tag;
     wire  [23:0] flow_table$read_rest;
     reg  backend$clock;
+    reg  backend$side;
     reg  [11:0] backend$raddr;
     wire  [255:0] backend$rdata;
     reg  [11:0] backend$waddr;
@@ -8989,6 +9378,7 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         .write_address(lookup$write_address),
         .write_data(lookup$write_data),
         .write_enable(lookup$write_enable),
+        .side(lookup$side),
         .s_valid(lookup$s_valid),
         .s_question(lookup$s_question),
         .s_service(lookup$s_service),
@@ -9024,6 +9414,7 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         .sweep_set(flow_table$sweep_set),
         .may_start(flow_table$may_start),
         .visit(flow_table$visit),
+        .side(flow_table$side),
         .attributes_waddr(flow_table$attributes_waddr),
         .attributes_wdata(flow_table$attributes_wdata),
         .attributes_we(flow_table$attributes_we),
@@ -9034,6 +9425,7 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     );
     maglane_core$select$backend backend(
         .clock(backend$clock),
+        .side(backend$side),
         .raddr(backend$raddr),
         .rdata(backend$rdata),
         .waddr(backend$waddr),
@@ -9305,6 +9697,9 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
         half_reg$1$clock = clock;
         read_turn_reg$1$clock = clock;
         flow_table$reset = reset;
+        backend$side = side;
+        lookup$side = side;
+        flow_table$side = side;
         write_region = write_address[(32'h1c)+:(4)];
         backend$waddr = write_address[(32'h3)+:(12)];
         backend$wword = write_address[(32'h0)+:(3)];
@@ -9487,9 +9882,10 @@ module maglane_core$select(clock,reset,write_address,write_data,write_enable,tim
     end
 endmodule
 
-module maglane_core$select$backend(clock,raddr,rdata,waddr,wword,wdata,we);
+module maglane_core$select$backend(clock,side,raddr,rdata,waddr,wword,wdata,we);
     // Module arguments
     input wire  clock;
+    input wire  side;
     input wire  [11:0] raddr;
     output reg  [255:0] rdata;
     input wire  [11:0] waddr;
@@ -9497,19 +9893,19 @@ module maglane_core$select$backend(clock,raddr,rdata,waddr,wword,wdata,we);
     input wire  [31:0] wdata;
     input wire  we;
     // Update code (custom)
-    reg [255:0] mem [0:4095];
-    always @(posedge clock) rdata <= mem[raddr];
-    always @(posedge clock) if (we && wword == 3'd0) mem[waddr][31:0] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd1) mem[waddr][63:32] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd2) mem[waddr][95:64] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd3) mem[waddr][127:96] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd4) mem[waddr][159:128] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd5) mem[waddr][191:160] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd6) mem[waddr][223:192] <= wdata;
-    always @(posedge clock) if (we && wword == 3'd7) mem[waddr][255:224] <= wdata;
+    reg [255:0] mem [0:8191];
+    always @(posedge clock) rdata <= mem[{side, raddr}];
+    always @(posedge clock) if (we && wword == 3'd0) mem[{~side, waddr}][31:0] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd1) mem[{~side, waddr}][63:32] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd2) mem[{~side, waddr}][95:64] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd3) mem[{~side, waddr}][127:96] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd4) mem[{~side, waddr}][159:128] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd5) mem[{~side, waddr}][191:160] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd6) mem[{~side, waddr}][223:192] <= wdata;
+    always @(posedge clock) if (we && wword == 3'd7) mem[{~side, waddr}][255:224] <= wdata;
 endmodule
 
-module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operation,pick,m_valid,m_decision,timeouts,set_tick,set_tick_value,step,idle,stepped,tick,rests,ready,sweep_set,may_start,visit,attributes_waddr,attributes_wdata,attributes_we,read_set,read_way,read_tag,read_rest);
+module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operation,pick,m_valid,m_decision,timeouts,set_tick,set_tick_value,step,idle,stepped,tick,rests,ready,sweep_set,may_start,visit,side,attributes_waddr,attributes_wdata,attributes_we,read_set,read_way,read_tag,read_rest);
     // Module arguments
     input wire  clock;
     input wire  reset;
@@ -9532,6 +9928,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     output reg  [16:0] sweep_set;
     input wire  may_start;
     output reg  [135:0] visit;
+    input wire  side;
     input wire  [11:0] attributes_waddr;
     input wire  [16:0] attributes_wdata;
     input wire  attributes_we;
@@ -9556,6 +9953,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     localparam  outcome_nobody = 3'b101;
     // Stub signals
     reg  way$0$clock;
+    reg  way$0$side;
     reg  [16:0] way$0$raddr;
     wire  [39:0] way$0$read_tag;
     wire  [23:0] way$0$read_rest;
@@ -9586,6 +9984,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     reg  [11:0] way$0$attributes_waddr;
     reg  [16:0] way$0$attributes_wdata;
     reg  way$1$clock;
+    reg  way$1$side;
     reg  [16:0] way$1$raddr;
     wire  [39:0] way$1$read_tag;
     wire  [23:0] way$1$read_rest;
@@ -9616,6 +10015,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     reg  [11:0] way$1$attributes_waddr;
     reg  [16:0] way$1$attributes_wdata;
     reg  way$2$clock;
+    reg  way$2$side;
     reg  [16:0] way$2$raddr;
     wire  [39:0] way$2$read_tag;
     wire  [23:0] way$2$read_rest;
@@ -9646,6 +10046,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     reg  [11:0] way$2$attributes_waddr;
     reg  [16:0] way$2$attributes_wdata;
     reg  way$3$clock;
+    reg  way$3$side;
     reg  [16:0] way$3$raddr;
     wire  [39:0] way$3$read_tag;
     wire  [23:0] way$3$read_rest;
@@ -9676,6 +10077,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     reg  [11:0] way$3$attributes_waddr;
     reg  [16:0] way$3$attributes_wdata;
     reg  way$4$clock;
+    reg  way$4$side;
     reg  [16:0] way$4$raddr;
     wire  [39:0] way$4$read_tag;
     wire  [23:0] way$4$read_rest;
@@ -9706,6 +10108,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     reg  [11:0] way$4$attributes_waddr;
     reg  [16:0] way$4$attributes_wdata;
     reg  way$5$clock;
+    reg  way$5$side;
     reg  [16:0] way$5$raddr;
     wire  [39:0] way$5$read_tag;
     wire  [23:0] way$5$read_rest;
@@ -9736,6 +10139,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     reg  [11:0] way$5$attributes_waddr;
     reg  [16:0] way$5$attributes_wdata;
     reg  way$6$clock;
+    reg  way$6$side;
     reg  [16:0] way$6$raddr;
     wire  [39:0] way$6$read_tag;
     wire  [23:0] way$6$read_rest;
@@ -9766,6 +10170,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     reg  [11:0] way$6$attributes_waddr;
     reg  [16:0] way$6$attributes_wdata;
     reg  way$7$clock;
+    reg  way$7$side;
     reg  [16:0] way$7$raddr;
     wire  [39:0] way$7$read_tag;
     wire  [23:0] way$7$read_rest;
@@ -10107,6 +10512,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     // Sub module instances
     maglane_core$select$flow_table$way$0 way$0(
         .clock(way$0$clock),
+        .side(way$0$side),
         .raddr(way$0$raddr),
         .read_tag(way$0$read_tag),
         .read_rest(way$0$read_rest),
@@ -10139,6 +10545,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     );
     maglane_core$select$flow_table$way$0 way$1(
         .clock(way$1$clock),
+        .side(way$1$side),
         .raddr(way$1$raddr),
         .read_tag(way$1$read_tag),
         .read_rest(way$1$read_rest),
@@ -10171,6 +10578,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     );
     maglane_core$select$flow_table$way$0 way$2(
         .clock(way$2$clock),
+        .side(way$2$side),
         .raddr(way$2$raddr),
         .read_tag(way$2$read_tag),
         .read_rest(way$2$read_rest),
@@ -10203,6 +10611,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     );
     maglane_core$select$flow_table$way$0 way$3(
         .clock(way$3$clock),
+        .side(way$3$side),
         .raddr(way$3$raddr),
         .read_tag(way$3$read_tag),
         .read_rest(way$3$read_rest),
@@ -10235,6 +10644,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     );
     maglane_core$select$flow_table$way$0 way$4(
         .clock(way$4$clock),
+        .side(way$4$side),
         .raddr(way$4$raddr),
         .read_tag(way$4$read_tag),
         .read_rest(way$4$read_rest),
@@ -10267,6 +10677,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     );
     maglane_core$select$flow_table$way$0 way$5(
         .clock(way$5$clock),
+        .side(way$5$side),
         .raddr(way$5$raddr),
         .read_tag(way$5$read_tag),
         .read_rest(way$5$read_rest),
@@ -10299,6 +10710,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     );
     maglane_core$select$flow_table$way$0 way$6(
         .clock(way$6$clock),
+        .side(way$6$side),
         .raddr(way$6$raddr),
         .read_tag(way$6$read_tag),
         .read_rest(way$6$read_rest),
@@ -10331,6 +10743,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
     );
     maglane_core$select$flow_table$way$0 way$7(
         .clock(way$7$clock),
+        .side(way$7$side),
         .raddr(way$7$raddr),
         .read_tag(way$7$read_tag),
         .read_rest(way$7$read_rest),
@@ -10960,6 +11373,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         way$0$over = over_ways[0];
         way$0$over_own = over_own[0];
         way$0$over_fresh = over_fresh[0];
+        way$0$side = side;
         way$0$attributes_waddr = attributes_waddr;
         way$0$attributes_wdata = attributes_wdata;
         way$0$attributes_we = attributes_we;
@@ -10982,6 +11396,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         way$1$over = over_ways[1];
         way$1$over_own = over_own[1];
         way$1$over_fresh = over_fresh[1];
+        way$1$side = side;
         way$1$attributes_waddr = attributes_waddr;
         way$1$attributes_wdata = attributes_wdata;
         way$1$attributes_we = attributes_we;
@@ -11004,6 +11419,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         way$2$over = over_ways[2];
         way$2$over_own = over_own[2];
         way$2$over_fresh = over_fresh[2];
+        way$2$side = side;
         way$2$attributes_waddr = attributes_waddr;
         way$2$attributes_wdata = attributes_wdata;
         way$2$attributes_we = attributes_we;
@@ -11026,6 +11442,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         way$3$over = over_ways[3];
         way$3$over_own = over_own[3];
         way$3$over_fresh = over_fresh[3];
+        way$3$side = side;
         way$3$attributes_waddr = attributes_waddr;
         way$3$attributes_wdata = attributes_wdata;
         way$3$attributes_we = attributes_we;
@@ -11048,6 +11465,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         way$4$over = over_ways[4];
         way$4$over_own = over_own[4];
         way$4$over_fresh = over_fresh[4];
+        way$4$side = side;
         way$4$attributes_waddr = attributes_waddr;
         way$4$attributes_wdata = attributes_wdata;
         way$4$attributes_we = attributes_we;
@@ -11070,6 +11488,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         way$5$over = over_ways[5];
         way$5$over_own = over_own[5];
         way$5$over_fresh = over_fresh[5];
+        way$5$side = side;
         way$5$attributes_waddr = attributes_waddr;
         way$5$attributes_wdata = attributes_wdata;
         way$5$attributes_we = attributes_we;
@@ -11092,6 +11511,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         way$6$over = over_ways[6];
         way$6$over_own = over_own[6];
         way$6$over_fresh = over_fresh[6];
+        way$6$side = side;
         way$6$attributes_waddr = attributes_waddr;
         way$6$attributes_wdata = attributes_wdata;
         way$6$attributes_we = attributes_we;
@@ -11114,6 +11534,7 @@ module maglane_core$select$flow_table(clock,reset,s_valid,s_set,s_tag,s_operatio
         way$7$over = over_ways[7];
         way$7$over_own = over_own[7];
         way$7$over_fresh = over_fresh[7];
+        way$7$side = side;
         way$7$attributes_waddr = attributes_waddr;
         way$7$attributes_wdata = attributes_wdata;
         way$7$attributes_we = attributes_we;
@@ -12431,6 +12852,9 @@ module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,
     reg  [6:0] stride_reg$d;
     wire  [6:0] stride_reg$q;
     reg  stride_reg$clock;
+    reg  [17:0] timeouts_reg$d;
+    wire  [17:0] timeouts_reg$q;
+    reg  timeouts_reg$clock;
     reg  [20:0] limits_reg$d;
     wire  [20:0] limits_reg$q;
     reg  limits_reg$clock;
@@ -12472,6 +12896,11 @@ module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,
         .q(stride_reg$q),
         .clock(stride_reg$clock)
     );
+    maglane_dff_18 timeouts_reg(
+        .d(timeouts_reg$d),
+        .q(timeouts_reg$q),
+        .clock(timeouts_reg$clock)
+    );
     maglane_dff_21 limits_reg(
         .d(limits_reg$d),
         .q(limits_reg$q),
@@ -12511,6 +12940,7 @@ module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,
     always @(*) begin
         tick_reg$clock = clock;
         stride_reg$clock = clock;
+        timeouts_reg$clock = clock;
         limits_reg$clock = clock;
         rests_reg$clock = clock;
         ready_reg$clock = clock;
@@ -12520,6 +12950,7 @@ module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,
         wait_reg$clock = clock;
         tick_reg$d = tick_reg$q;
         stride_reg$d = stride_reg$q;
+        timeouts_reg$d = timeouts_reg$q;
         limits_reg$d = limits_reg$q;
         rests_reg$d = rests_reg$q;
         ready_reg$d = ready_reg$q;
@@ -12527,9 +12958,9 @@ module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,
         issuing_reg$d = issuing_reg$q;
         set_reg$d = set_reg$q;
         wait_reg$d = wait_reg$q;
-        fresh = ((timeouts[(64'h0)+:(6)]) & 7'h7f);
-        established = ((timeouts[(64'h6)+:(6)]) & 7'h7f);
-        closing = ((timeouts[(64'hc)+:(6)]) & 7'h7f);
+        fresh = ((timeouts_reg$q[(64'h0)+:(6)]) & 7'h7f);
+        established = ((timeouts_reg$q[(64'h6)+:(6)]) & 7'h7f);
+        closing = ((timeouts_reg$q[(64'hc)+:(6)]) & 7'h7f);
         fresh_left = fresh - stride_reg$q;
         established_left = established - stride_reg$q;
         closing_left = closing - stride_reg$q;
@@ -12576,6 +13007,7 @@ module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,
         end
         else if (((step != 32'h0) & idle) & (may_start & ~stepped_reg$q)) begin
             start = 1'b1;
+            timeouts_reg$d = timeouts;
             if (step == 32'h1) begin
                 tick_reg$d = tick_reg$q + 32'h1;
                 stepped_reg$d = 1'b1;
@@ -12598,6 +13030,9 @@ module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,
         if (reset) begin
             tick_reg$d = 32'h0;
             stride_reg$d = 32'h40;
+            timeouts_reg$d[(64'h0)+:(6)] = 32'h0;
+            timeouts_reg$d[(64'h6)+:(6)] = 32'h0;
+            timeouts_reg$d[(64'hc)+:(6)] = 32'h0;
             rests_reg$d = 1'b0;
             ready_reg$d = 1'b0;
             stepped_reg$d = 1'b0;
@@ -12608,9 +13043,10 @@ module maglane_core$select$flow_table$sweeper(clock,reset,timeouts,set,set_tick,
     end
 endmodule
 
-module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,tick,limits,service,rank,over,over_own,over_fresh,over_serves,over_state,syn,own,good,evictable,fresh,dead,live,state,backend,we,waddr,wtag,wrest,attributes_we,attributes_waddr,attributes_wdata);
+module maglane_core$select$flow_table$way$0(clock,side,raddr,read_tag,read_rest,tag,tick,limits,service,rank,over,over_own,over_fresh,over_serves,over_state,syn,own,good,evictable,fresh,dead,live,state,backend,we,waddr,wtag,wrest,attributes_we,attributes_waddr,attributes_wdata);
     // Module arguments
     input wire  clock;
+    input wire  side;
     input wire  [16:0] raddr;
     output reg  [39:0] read_tag;
     output reg  [23:0] read_rest;
@@ -12642,6 +13078,7 @@ module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,t
     input wire  [16:0] attributes_wdata;
     // Stub signals
     reg  attributes$clock;
+    reg  attributes$side;
     reg  [11:0] attributes$raddr;
     wire  [16:0] attributes$rdata;
     reg  [11:0] attributes$waddr;
@@ -12737,6 +13174,7 @@ module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,t
     // Sub module instances
     maglane_core$select$flow_table$way$0$attributes attributes(
         .clock(attributes$clock),
+        .side(attributes$side),
         .raddr(attributes$raddr),
         .rdata(attributes$rdata),
         .waddr(attributes$waddr),
@@ -12916,6 +13354,7 @@ module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,t
         rests$waddr = waddr;
         rests$wdata = wrest;
         rests$we = we;
+        attributes$side = side;
         attributes$waddr = attributes_waddr;
         attributes$wdata = attributes_wdata;
         attributes$we = attributes_we;
@@ -12992,19 +13431,20 @@ module maglane_core$select$flow_table$way$0(clock,raddr,read_tag,read_rest,tag,t
     end
 endmodule
 
-module maglane_core$select$flow_table$way$0$attributes(clock,raddr,rdata,waddr,wdata,we);
+module maglane_core$select$flow_table$way$0$attributes(clock,side,raddr,rdata,waddr,wdata,we);
     // Module arguments
     input wire  clock;
+    input wire  side;
     input wire  [11:0] raddr;
     output reg  [16:0] rdata;
     input wire  [11:0] waddr;
     input wire  [16:0] wdata;
     input wire  we;
     // Update code (custom)
-    reg [16:0] mem [0:4095];
+    reg [16:0] mem [0:8191];
     always @(posedge clock) begin
-      rdata <= mem[raddr];
-      if (we) mem[waddr] <= wdata;
+      rdata <= mem[{side, raddr}];
+      if (we) mem[{~side, waddr}] <= wdata;
     end
 endmodule
 
@@ -13040,12 +13480,13 @@ module maglane_core$select$flow_table$way$0$tags(clock,raddr,rdata,waddr,wdata,w
     end
 endmodule
 
-module maglane_core$select$lookup(clock,write_address,write_data,write_enable,s_valid,s_question,s_service,pick,advance,turn_service,turn_clear,read_service,read_turn,attributes_wdata,attributes_waddr,attributes_we);
+module maglane_core$select$lookup(clock,write_address,write_data,write_enable,side,s_valid,s_question,s_service,pick,advance,turn_service,turn_clear,read_service,read_turn,attributes_wdata,attributes_waddr,attributes_we);
     // Module arguments
     input wire  clock;
     input wire  [31:0] write_address;
     input wire  [31:0] write_data;
     input wire  write_enable;
+    input wire  side;
     input wire  s_valid;
     input wire  [105:0] s_question;
     input wire  [9:0] s_service;
@@ -13064,18 +13505,21 @@ module maglane_core$select$lookup(clock,write_address,write_data,write_enable,s_
     localparam  nobody = 16'hffff;
     // Stub signals
     reg  entries$clock;
-    reg  [18:0] entries$raddr;
+    reg  entries$side;
+    reg  [17:0] entries$raddr;
     wire  [31:0] entries$rdata;
-    reg  [18:0] entries$waddr;
+    reg  [17:0] entries$waddr;
     reg  [31:0] entries$wdata;
     reg  entries$we;
     reg  attributes$clock;
+    reg  attributes$side;
     reg  [11:0] attributes$raddr;
     wire  [16:0] attributes$rdata;
     reg  [11:0] attributes$waddr;
     reg  [16:0] attributes$wdata;
     reg  attributes$we;
     reg  loads$clock;
+    reg  loads$side;
     reg  [11:0] loads$raddr;
     wire  [7:0] loads$rdata;
     reg  [11:0] loads$waddr;
@@ -13199,6 +13643,7 @@ module maglane_core$select$lookup(clock,write_address,write_data,write_enable,s_
     // Sub module instances
     maglane_core$select$lookup$entries entries(
         .clock(entries$clock),
+        .side(entries$side),
         .raddr(entries$raddr),
         .rdata(entries$rdata),
         .waddr(entries$waddr),
@@ -13207,6 +13652,7 @@ module maglane_core$select$lookup(clock,write_address,write_data,write_enable,s_
     );
     maglane_core$select$flow_table$way$0$attributes attributes(
         .clock(attributes$clock),
+        .side(attributes$side),
         .raddr(attributes$raddr),
         .rdata(attributes$rdata),
         .waddr(attributes$waddr),
@@ -13215,6 +13661,7 @@ module maglane_core$select$lookup(clock,write_address,write_data,write_enable,s_
     );
     maglane_core$select$lookup$loads loads(
         .clock(loads$clock),
+        .side(loads$side),
         .raddr(loads$raddr),
         .rdata(loads$rdata),
         .waddr(loads$waddr),
@@ -13434,9 +13881,12 @@ module maglane_core$select$lookup(clock,write_address,write_data,write_enable,s_
         base_reg$3$clock = clock;
         base_reg$4$clock = clock;
         base_reg$5$clock = clock;
+        entries$side = side;
+        attributes$side = side;
+        loads$side = side;
         write_region = write_address[(32'h1c)+:(4)];
         write_word = write_address[(32'h0)+:(3)];
-        entries$waddr = write_address[(32'h0)+:(19)];
+        entries$waddr = write_address[(32'h0)+:(18)];
         entries$wdata = write_data;
         entries$we = write_enable & (write_region == region_lookup);
         to_backend = write_enable & (write_region == region_backend);
@@ -13500,7 +13950,7 @@ module maglane_core$select$lookup(clock,write_address,write_data,write_enable,s_
         address_low_reg$d = address_low;
         address_high = (base_reg$5$q[(32'hc)+:(12)] + ((index_reg$1$q[(32'hc)+:(4)]) & 12'hfff)) + ((address_low_reg$q[(32'hc)+:(1)]) & 12'hfff);
         address_reg$d = ((address_low_reg$q[(32'h0)+:(12)]) & 24'hffffff) | (((address_high) & 24'hffffff) << 32'hc);
-        entries$raddr = address_reg$q[(32'h1)+:(19)];
+        entries$raddr = address_reg$q[(32'h1)+:(18)];
         odd_reg$0$d = address_reg$q[32'h0];
         odd_reg$1$d = odd_reg$0$q;
         word_reg$d = entries$rdata;
@@ -13538,35 +13988,37 @@ module maglane_core$select$lookup(clock,write_address,write_data,write_enable,s_
     end
 endmodule
 
-module maglane_core$select$lookup$entries(clock,raddr,rdata,waddr,wdata,we);
+module maglane_core$select$lookup$entries(clock,side,raddr,rdata,waddr,wdata,we);
     // Module arguments
     input wire  clock;
-    input wire  [18:0] raddr;
+    input wire  side;
+    input wire  [17:0] raddr;
     output reg  [31:0] rdata;
-    input wire  [18:0] waddr;
+    input wire  [17:0] waddr;
     input wire  [31:0] wdata;
     input wire  we;
     // Update code (custom)
     reg [31:0] mem [0:524287];
     always @(posedge clock) begin
-      rdata <= mem[raddr];
-      if (we) mem[waddr] <= wdata;
+      rdata <= mem[{side, raddr}];
+      if (we) mem[{~side, waddr}] <= wdata;
     end
 endmodule
 
-module maglane_core$select$lookup$loads(clock,raddr,rdata,waddr,wdata,we);
+module maglane_core$select$lookup$loads(clock,side,raddr,rdata,waddr,wdata,we);
     // Module arguments
     input wire  clock;
+    input wire  side;
     input wire  [11:0] raddr;
     output reg  [7:0] rdata;
     input wire  [11:0] waddr;
     input wire  [7:0] wdata;
     input wire  we;
     // Update code (custom)
-    reg [7:0] mem [0:4095];
+    reg [7:0] mem [0:8191];
     always @(posedge clock) begin
-      rdata <= mem[raddr];
-      if (we) mem[waddr] <= wdata;
+      rdata <= mem[{side, raddr}];
+      if (we) mem[{~side, waddr}] <= wdata;
     end
 endmodule
 

@@ -138,6 +138,13 @@ void offer(const Entering &entering, size_t offset, uint8_t garbage) {
   core->s_axis_tuser = static_cast<uint16_t>(frame.size()) | static_cast<uint32_t>(entering.step) << 16;
 }
 
+// A word for the table port while frames run: not before so many of the run have entered.
+struct Posted {
+  uint32_t after, address, data;
+};
+
+std::deque<Posted> posted;
+
 void run_frames(const std::vector<Entering> &frames) {
   std::vector<Record> records;
   std::vector<Left> wire, host;
@@ -147,7 +154,8 @@ void run_frames(const std::vector<Entering> &frames) {
   uint32_t inside = 0;
   uint64_t clocks = 0, progress = 0;
   bool offered = false;
-  while (number < frames.size() || records.size() < frames.size() || !wire_beats.empty() || !host_beats.empty()) {
+  while (number < frames.size() || records.size() < frames.size() || !wire_beats.empty() || !host_beats.empty() ||
+         !posted.empty()) {
     uint32_t word = source.next();
     bool pause = (word & 0xff) < gap;
     bool hold_wire = (word >> 8 & 0xff) < stall_wire;
@@ -160,11 +168,18 @@ void run_frames(const std::vector<Entering> &frames) {
         if (offset == 0) inside += beats(frames[number].bytes.size());
       }
     }
+    bool writes = !posted.empty() && number >= posted.front().after;
+    core->write_enable = writes;
+    if (writes) {
+      core->write_address = posted.front().address;
+      core->write_data = posted.front().data;
+      posted.pop_front();
+    }
     core->s_axis_tvalid = offered;
     core->m_axis_wire_tready = !hold_wire;
     core->m_axis_host_tready = !hold_host;
     bool taken = offered && core->s_axis_tready;
-    bool moved = taken;
+    bool moved = taken || writes;
     if (core->trace_valid) {
       Record record{core->trace_verdict, core->trace_flow, core->trace_length, core->trace_service, core->trace_backend,
                     core->trace_hash_low | static_cast<uint64_t>(core->trace_hash_high) << 32};
@@ -221,6 +236,7 @@ void run_frames(const std::vector<Entering> &frames) {
       throw Stop{"nothing moved for " + std::to_string(STUCK_CLOCKS) + " clocks, " + std::to_string(number) +
                  " frames in"};
   }
+  core->write_enable = 0;
   put<uint8_t>('f');
   put<uint64_t>(clocks);
   put<uint32_t>(static_cast<uint32_t>(records.size()));
@@ -259,6 +275,14 @@ void command(uint8_t code) {
     }
     core->write_enable = 0;
     tick();
+    put<uint8_t>('k');
+  } else if (code == 'P') {
+    posted.resize(get<uint32_t>());
+    for (Posted &word : posted) {
+      word.after = get<uint32_t>();
+      word.address = get<uint32_t>();
+      word.data = get<uint32_t>();
+    }
     put<uint8_t>('k');
   } else if (code == 'R') {
     // An address a clock; each word follows its address by READ_CLOCKS.

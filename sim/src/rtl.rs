@@ -207,6 +207,15 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         Err(self.stuck(format!("the sweeper has not gone round in {patience} clocks")))
     }
 
+    /// Serves what is staged.
+    fn commit(&mut self) -> Result<(), EngineError> {
+        self.write(window::CONTROL << window::REGION_SHIFT | window::CONTROL_COMMIT, 1);
+        if self.status() & window::STATUS_COMMITTING == 0 {
+            return Ok(());
+        }
+        Err(self.stuck("a commit waits for frames, and there are none".to_owned()))
+    }
+
     fn stuck(&self, message: String) -> EngineError {
         EngineError::Stopped { engine: self.name().to_owned(), message }
     }
@@ -354,6 +363,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.reset();
         self.run_clocks = 0;
         self.write_words(&words);
+        self.commit()?;
         self.write(window::CONTROL << window::REGION_SHIFT | window::CONTROL_MODE, window::CONTROL_SERVE);
         // No frame enters before the counters have cleared themselves, which takes as many clocks as they have entries.
         for _ in 0..self.tables.geometry.backends.max(self.tables.geometry.services) {
@@ -368,12 +378,8 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
 
     fn update(&mut self, image: &TableImage) -> Result<(), EngineError> {
         let words = self.tables.update(NAME, image)?;
-        // Longer timeouts would revive what a round under way has not yet cleared.
-        self.wait_swept()?;
         self.write_words(&words);
-        let tick = tables::tick(self.status());
-        self.write(window::CONTROL << window::REGION_SHIFT | window::CONTROL_TICK, tick.into());
-        self.wait_swept()
+        self.commit()
     }
 
     fn process(&mut self, frames: &[Frame<'_>]) -> Result<Vec<Outcome>, EngineError> {

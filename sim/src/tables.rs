@@ -1,4 +1,4 @@
-//! The tables that a simulated card has, and which words make it have others.
+//! The tables that a simulated card has on both sides, and which words stage others.
 
 use maglane_spec::counter::PacketsBytes;
 use maglane_spec::{Geometry, TableImage, flow, window};
@@ -12,23 +12,27 @@ pub(crate) struct Tables {
     pub(crate) geometry: Geometry,
     /// Time of the replay.
     pub(crate) ticks: Ticks,
+    /// What is served, since the last commit.
     image: Option<TableImage>,
+    /// What the staged side has, when it has ever been served.
+    staged: Option<TableImage>,
 }
 
 impl Tables {
     pub(crate) fn new(geometry: Geometry) -> Self {
-        Self { geometry, ticks: Ticks::new(0), image: None }
+        Self { geometry, ticks: Ticks::new(0), image: None, staged: None }
     }
 
-    /// Takes a first image; yields address and content of all its words.
+    /// Takes a first image after a reset; yields address and content of all its words.
     pub(crate) fn load(&mut self, engine: &str, image: &TableImage) -> Result<Vec<(u32, u32)>, EngineError> {
         self.check(engine, image)?;
         self.ticks = Ticks::new(image.datapath.tick_ms.value());
         self.image = Some(image.clone());
+        self.staged = None;
         Ok(words(image).collect())
     }
 
-    /// Takes another image; yields address and content of the words that differ.
+    /// Takes another image; yields address and content of the words that differ from what the staged side has.
     pub(crate) fn update(&mut self, engine: &str, image: &TableImage) -> Result<Vec<(u32, u32)>, EngineError> {
         let Some(old) = &self.image else { return self.load(engine, image) };
         self.check(engine, image)?;
@@ -36,8 +40,15 @@ impl Tables {
         if own != new {
             return Err(EngineError::TickLength { engine: engine.to_owned(), image: new, own });
         }
-        let differ = words(old).zip(words(image)).filter_map(|(old, new)| (old != new).then_some(new)).collect();
-        self.image = Some(image.clone());
+        // Of the datapath row it has what was staged last, which is what is served.
+        let staged = self.staged.take().map(|staged| TableImage { datapath: old.datapath, ..staged });
+        let differ = match &staged {
+            Some(staged) => {
+                words(staged).zip(words(image)).filter_map(|(old, new)| (old != new).then_some(new)).collect()
+            }
+            None => words(image).collect(),
+        };
+        self.staged = self.image.replace(image.clone());
         Ok(differ)
     }
 

@@ -19,6 +19,9 @@ use crate::ticks::Passed;
 /// The engine's name on the command line.
 const NAME: &str = "verilog";
 
+/// Address and word that serve what is staged.
+pub const COMMIT: (u32, u32) = (window::CONTROL << window::REGION_SHIFT | window::CONTROL_COMMIT, 1);
+
 const HARNESS: &str = include_str!("harness.cpp");
 
 /// The engine `verilog`.
@@ -51,6 +54,36 @@ impl Verilog {
     /// When Verilator is missing.
     pub fn is_built(profile: Profile) -> Result<bool, ModelError> {
         with_recipe(profile, None, false, |recipe| recipe.path()).map(|path| path.is_file())
+    }
+
+    /// Writes words through the table port while the frames of the next [`Engine::process`] run: each, in order, in a
+    /// clock of its own, not before so many of those frames have entered.
+    ///
+    /// # Errors
+    /// When the model does not answer.
+    pub fn post(&mut self, words: &[(u32, (u32, u32))]) -> Result<(), EngineError> {
+        let mut message = vec![b'P'];
+        put_count(&mut message, words.len());
+        for (after, (address, word)) in words {
+            message.extend([after, address, word].into_iter().flat_map(|word| word.to_le_bytes()));
+        }
+        self.acknowledged(&message)
+    }
+
+    /// Commits since reset.
+    ///
+    /// # Errors
+    /// When the model does not answer.
+    pub fn generation(&mut self) -> Result<u32, EngineError> {
+        Ok(self.read_words(window::GENERATION, 1)?[0])
+    }
+
+    /// Takes note of tables that the caller is about to stage and commit; yields the words that stage them.
+    ///
+    /// # Errors
+    /// As for [`Engine::update`].
+    pub fn stage(&mut self, image: &TableImage) -> Result<Vec<(u32, u32)>, EngineError> {
+        self.tables.update(NAME, image)
     }
 
     fn stopped(&mut self, error: &io::Error) -> EngineError {
@@ -120,6 +153,15 @@ impl Verilog {
         Err(self.error(format!("the sweeper has not gone round in {patience} clocks")))
     }
 
+    /// Serves what is staged.
+    fn commit(&mut self) -> Result<(), EngineError> {
+        self.write_words(&[COMMIT])?;
+        if self.read_words(window::STATUS, 1)?[0] & window::STATUS_COMMITTING == 0 {
+            return Ok(());
+        }
+        Err(self.error("a commit waits for frames, and there are none".to_owned()))
+    }
+
     fn acknowledged(&mut self, message: &[u8]) -> Result<(), EngineError> {
         self.exchange(message, b'k')
     }
@@ -161,6 +203,7 @@ impl Engine for Verilog {
         message.extend([stimulus.gap, stimulus.stall_wire, stimulus.stall_host]);
         self.acknowledged(&message)?;
         self.write_words(&words)?;
+        self.commit()?;
         self.write_words(&[(window::CONTROL << window::REGION_SHIFT | window::CONTROL_MODE, window::CONTROL_SERVE)])?;
         self.wait_swept()?;
         self.clocks = 0;
@@ -169,12 +212,8 @@ impl Engine for Verilog {
 
     fn update(&mut self, image: &TableImage) -> Result<(), EngineError> {
         let words = self.tables.update(NAME, image)?;
-        // Longer timeouts would revive what a round under way has not yet cleared.
-        let tick = tables::tick(self.wait_swept()?);
         self.write_words(&words)?;
-        self.set_tick(tick)?;
-        self.wait_swept()?;
-        Ok(())
+        self.commit()
     }
 
     fn process(&mut self, frames: &[Frame<'_>]) -> Result<Vec<Outcome>, EngineError> {

@@ -44,6 +44,7 @@ impl Bench {
                 }
             }
         }
+        bench.write((window::CONTROL << window::REGION_SHIFT) | window::CONTROL_COMMIT, 1);
         bench.write(window::CONTROL << window::REGION_SHIFT, window::CONTROL_SERVE);
         bench
     }

@@ -27,7 +27,7 @@ const PAIRS: usize = 5;
 
 /// Sizes of both cores, but for the bus; the exponents are parameters of [`Rtl`].
 const GEOMETRY: Geometry =
-    Geometry { bus_bytes: 32, services: 1 << 4, backends: 1 << 4, lookup_entries: 2 << 9, flow_sets: 1 << 4 };
+    Geometry { bus_bytes: 32, services: 1 << 4, backends: 1 << 4, lookup_entries: 4 << 9, flow_sets: 1 << 4 };
 
 /// What the example has not: services of all ports, and one that selects in turn.
 const ALL_PORTS: &str = r#"

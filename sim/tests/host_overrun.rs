@@ -72,6 +72,7 @@ impl Bench {
                 }
             }
         }
+        self.write((window::CONTROL << window::REGION_SHIFT) | window::CONTROL_COMMIT, 1);
         self.write(window::CONTROL << window::REGION_SHIFT, window::CONTROL_SERVE);
     }
 

@@ -16,7 +16,7 @@ use maglane_hw::flow_table::sweeper::Timeouts;
 
 use maglane_hw::frame::{Classified, Parsed, Selected, Tuple};
 use maglane_hw::host_queue::HostQueue;
-use maglane_hw::ram::{Ram, Row, RowRam};
+use maglane_hw::ram::{Ram, Row, RowRam, SidedRam};
 use maglane_hw::siphash::{Absorb, FirstHalf, SecondHalf, SipState};
 use maglane_hw::stage::classify::Classify;
 use maglane_hw::stage::flow_hash::{FlowHash, Hashes};
@@ -34,6 +34,7 @@ fn every_block_and_its_verilog_agree() {
         skid::<256, 32>("skid_256"),
         skid::<512, 64>("skid_512"),
         ram(),
+        sided_ram(),
         row_ram(),
         fifo(),
         counter_half(),
@@ -184,12 +185,28 @@ fn ram() -> Recording {
     )
 }
 
+fn sided_ram() -> Recording {
+    record(
+        "sided_ram",
+        SidedRam::<Bits<32>, 4>::default,
+        |b| &mut b.clock,
+        |b, clock, r| {
+            b.side.next = clock / 50 % 2 == 1;
+            b.raddr.next = r.bits();
+            b.waddr.next = r.bits();
+            b.wdata.next = r.bits();
+            b.we.next = r.chance(8);
+        },
+    )
+}
+
 fn row_ram() -> Recording {
     record(
         "row_ram",
         RowRam::<3>::default,
         |b| &mut b.clock,
-        |b, _, r| {
+        |b, clock, r| {
+            b.side.next = clock / 50 % 2 == 1;
             b.raddr.next = r.bits();
             b.waddr.next = r.bits();
             b.wword.next = r.bits();
@@ -392,6 +409,7 @@ fn control() -> Recording {
             b.address.next = (r.below(3) << 28 | r.below(26)).into();
             b.data.next = r.bits();
             b.enable.next = r.chance(12);
+            b.drained.next = r.chance(8);
         },
     )
 }
@@ -555,6 +573,7 @@ fn classify() -> Recording {
             if clock == 0 {
                 b.settings.next = settings(r);
             }
+            b.side.next = clock / 50 % 2 == 1;
             // Rows change all the time; few enough keys that many frames match.
             let word = r.below(8);
             b.write_enable.next = r.chance(14);
@@ -623,6 +642,7 @@ fn select() -> Recording {
         |b, clock, r| {
             b.reset.next = clock < 2;
             b.write_enable.next = r.chance(12);
+            b.side.next = clock / 50 % 2 == 1;
             b.write_address.next = ((3 + r.below(2)) << 28 | r.below(256)).into();
             b.write_data.next = if r.chance(3) { 0xffff_ffff_u64.into() } else { r.bits() };
             b.s_valid.next = r.chance(12);

@@ -12,7 +12,8 @@ pub struct Geometry {
     pub services: u32,
     /// Backend rows.
     pub backends: u32,
-    /// Lookup entries of 16 bits, over all services; every service takes twice its table size.
+    /// Lookup entries of 16 bits of the lookup memory, over all services and both its sides: every service takes twice
+    /// its table size.
     pub lookup_entries: u32,
     /// Sets of eight flow-table entries.
     pub flow_sets: u32,
@@ -43,6 +44,12 @@ impl Geometry {
         ("lookup_entries", 1 << 8, 1 << 22),
         ("flow_sets", 1 << 4, 1 << 20),
     ];
+
+    /// Lookup entries of a side: what an image has.
+    #[must_use]
+    pub const fn lookup_side_entries(&self) -> u32 {
+        self.lookup_entries / 2
+    }
 
     /// Rows of the service memory: two sub-tables.
     #[must_use]

@@ -10,7 +10,7 @@ use crate::{Geometry, window};
 /// All tables of one generation. The rows are plain bytes in memory order: `bytemuck` casts them, nobody converts.
 ///
 /// # Shape
-/// `services` has two sub-tables of [`Geometry::services`] rows, `lookup` [`Geometry::lookup_entries`] entries,
+/// `services` has two sub-tables of [`Geometry::services`] rows, `lookup` [`Geometry::lookup_side_entries`] entries,
 /// `backends` [`Geometry::backends`] rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableImage {
@@ -34,7 +34,7 @@ impl TableImage {
             geometry,
             datapath: DatapathRow::default(),
             services: vec![ServiceRow::default(); geometry.service_rows()],
-            lookup: vec![U16Le::new(NO_BACKEND); geometry.lookup_entries as usize],
+            lookup: vec![U16Le::new(NO_BACKEND); geometry.lookup_side_entries() as usize],
             backends: vec![BackendRow::default(); geometry.backends as usize],
         }
     }

@@ -3,6 +3,16 @@
 //! # Shape
 //! An address is 32 bits: the region in bits 31..28, the index of a 32-bit little-endian word in bits 27..0. Words
 //! hold the memories' bytes in order, so that a [`crate::TableImage`] is written word by word as it is.
+//!
+//! # Sides
+//! Every table has two sides. Frames are served from the active one, and what is written goes to the other, the staged
+//! side, whatever the writer does. [`CONTROL_COMMIT`] changes the sides between two frames and raises [`GENERATION`]:
+//! frames wait until none is inside, so each sees one generation only, and the old side is free when it is done. The
+//! staged side then holds what was served before, but for [`DATAPATH`], which keeps what was staged. After reset neither
+//! side is of use: everything is to be staged and committed before [`CONTROL_SERVE`] is set.
+//!
+//! Two settings do not change in the clock of a commit: timeouts hold from the next step of the tick on, and another
+//! length of a tick only counts right while the prescaler is stopped ([`CONTROL_CLOCKS_PER_MS`] 0).
 
 /// Bit position of the region in an address.
 pub const REGION_SHIFT: u32 = 28;
@@ -20,15 +30,17 @@ pub const BACKEND: u32 = 4;
 
 /// Control word 0. Bit 0 set: the pipeline serves. Clear, as after reset: bypass.
 pub const CONTROL_MODE: u32 = 0;
-/// Control word 1: sets the tick (modulo 64) and starts a round of the sweeper. To be written while no frame is inside,
-/// [`STATUS_SWEPT`] is set and the prescaler is stopped ([`CONTROL_CLOCKS_PER_MS`] 0); otherwise it may be lost.
-///
-/// Timeouts (in [`DATAPATH`]) may change under the same conditions only; then the tick is set, to what it is, before a
-/// frame comes. Else longer ones would revive what the round under way has not yet cleared.
+/// Control word 1: sets the tick (modulo 64) and starts a round of the sweeper, by the timeouts of the last step.
+/// To be written while no frame is inside, [`STATUS_SWEPT`] is set and the prescaler is stopped
+/// ([`CONTROL_CLOCKS_PER_MS`] 0); otherwise it may be lost.
 pub const CONTROL_TICK: u32 = 1;
 /// Control word 2: clocks per millisecond, so that the card advances the tick. 0, as after reset: the tick advances
 /// only as the frames' sidebands say.
 pub const CONTROL_CLOCKS_PER_MS: u32 = 2;
+
+/// Control word 3: a write of any value commits the staged side. Until [`STATUS_COMMITTING`] is clear again, what is
+/// written to tables is lost, and so is another commit.
+pub const CONTROL_COMMIT: u32 = 3;
 
 /// Bit 0 of [`CONTROL_MODE`]: serve.
 pub const CONTROL_SERVE: u32 = 1;
@@ -61,10 +73,15 @@ pub const STATUS: u32 = 7;
 /// after them).
 pub const LIVE_FLOWS: u32 = 8;
 
+/// Word 0: commits since reset, modulo 2^32 (read port). Its lowest bit is the side that is active.
+pub const GENERATION: u32 = 9;
+
 /// Bit of the status word: memories have been cleared after reset; frames are accepted.
 pub const STATUS_READY: u32 = 1;
 /// Bit of the status word: the sweeper rests, what it counted is put away, and no step of the tick is under way.
 pub const STATUS_SWEPT: u32 = 2;
+/// Bit of the status word: a commit waits for the frames that are inside.
+pub const STATUS_COMMITTING: u32 = 4;
 /// Position of the tick, six bits, in the status word.
 pub const STATUS_TICK_SHIFT: u32 = 8;
 /// Position of the number of rounds that the sweeper has completed, modulo 2^16, in the status word.

@@ -15,8 +15,8 @@ const TICK_MASK: u64 = TICKS as u64 - 1;
 
 /// Sets of entries, and the tick that their ages are counted from.
 ///
-/// An entry here is live or zero, at any time: it is cleared in the moment it expires, when the tick moves or the
-/// timeouts change. So no search has to look at ages to tell whether an entry is still there.
+/// An entry here is live or zero, at any time: it is cleared in the moment it expires, when the tick moves. So no
+/// search has to look at ages to tell whether an entry is still there.
 #[derive(Clone, Debug)]
 pub struct FlowTable {
     sets: Vec<Set>,
@@ -91,19 +91,18 @@ impl FlowTable {
             | u64::from(state);
     }
 
-    /// Moves the tick forward. What expires on the way has expired, so [`TICK_STEP_MAX`] ticks empty the table.
+    /// Moves the tick forward; 0 ticks change nothing, whatever the timeouts. What expires on the way has expired,
+    /// so [`TICK_STEP_MAX`] ticks empty the table.
     ///
     /// `timeouts` are those of new, established and closing flows, in ticks.
     pub fn step(&mut self, ticks: u64, timeouts: [u8; 3]) {
+        if ticks == 0 {
+            return;
+        }
         // Longer steps leave nothing either.
         self.sweep(ticks.min(u64::from(TICK_STEP_MAX)), timeouts);
         // 2^64 is a multiple of 64, so the sum may wrap.
         self.tick = (ticks.wrapping_add(u64::from(self.tick)) & TICK_MASK) as u8;
-    }
-
-    /// Clears the entries that are not live by new timeouts.
-    pub fn expire(&mut self, timeouts: [u8; 3]) {
-        self.sweep(0, timeouts);
     }
 
     /// Empties the table and goes back to tick 0.
@@ -394,18 +393,6 @@ mod tests {
         let mut table = table([(EST, 62), (NEW, 5), (CLO, 9), E, E, (NEW, 0), (CLO, 0), (EST, 0)]);
         let before: Vec<u64> = table.entries().collect();
         table.step(0, LONG);
-        table.expire(LONG);
         assert!(table.entries().eq(before));
-    }
-
-    #[test]
-    fn new_timeouts_expire_by_state_at_once_and_revive_nobody() {
-        let mut table = table([(NEW, 2), (NEW, 3), (EST, 4), (EST, 5), (CLO, 6), (CLO, 7), E, (NEW, 0)]);
-        table.expire([2, 4, 6]);
-        let lives = |table: &FlowTable| [0, 1, 2, 3, 4, 5, 6, 7].map(|way| lives(table, way));
-        assert_eq!(lives(&table), [true, false, true, false, true, false, false, true]);
-        table.expire(LONG);
-        assert_eq!(lives(&table), [true, false, true, false, true, false, false, true]);
-        assert_eq!(table.tick(), 62);
     }
 }

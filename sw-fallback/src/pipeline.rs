@@ -102,8 +102,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Replaces the tables by ones that several pipelines share; flow table, turns, tick and counters stay. Flows that
-    /// the new timeouts have outlived are gone at once. A pipeline without tables starts to serve.
+    /// Replaces the tables by ones that several pipelines share; flow table, turns, tick and counters stay. New timeouts
+    /// hold from the next tick on. A pipeline without tables starts to serve.
     ///
     /// # Errors
     /// As for [`Self::load_shared`]; also when the tick has another length than before, because ages are counted in it.
@@ -114,7 +114,7 @@ impl Pipeline {
             Some(own) if own != tick_ms => {
                 return Err(EngineError::TickLength { engine: NAME.to_owned(), image: tick_ms, own });
             }
-            Some(_) => self.flows.expire(image.datapath.timeout_ticks),
+            Some(_) => {}
             None => self.clock = TickClock::new(tick_ms),
         }
         self.image = Some(image);
@@ -284,8 +284,8 @@ impl Engine for Pipeline {
 /// rely on to index without a panic.
 fn check_sizes(image: &TableImage) -> Result<(), String> {
     let geometry = &image.geometry;
-    // An image has no flow table; the pipeline's has as many sets as the geometry says.
-    let rows = [image.services.len() / 2, image.backends.len(), image.lookup.len(), geometry.flow_sets as usize];
+    // An image has one side of the lookup memory, and no flow table; the pipeline's has as many sets as the geometry says.
+    let rows = [image.services.len() / 2, image.backends.len(), 2 * image.lookup.len(), geometry.flow_sets as usize];
     let sizes = [geometry.services, geometry.backends, geometry.lookup_entries, geometry.flow_sets];
     for ((name, _, size_max), (rows, size)) in Geometry::BOUNDS.into_iter().zip(rows.into_iter().zip(sizes)) {
         if !size.is_power_of_two() || size > size_max || rows != size as usize {

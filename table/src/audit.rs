@@ -49,7 +49,7 @@ pub(crate) fn image(image: &TableImage) -> Result<(), Flaw> {
 pub(crate) fn names(names: &Names, image: &TableImage) -> Result<(), String> {
     let used: HashSet<u16> = valid_services(image).map(|service| service.id.value()).collect();
     let chosen: HashSet<u16> =
-        valid_services(image).flat_map(|service| active_slice(image, service)).map(|(_, id)| id).collect();
+        valid_services(image).flat_map(|service| slice_of(image, service)).map(|(_, id)| id).collect();
     let (mut services, mut service_names, mut backends) = (HashSet::new(), HashSet::new(), HashSet::new());
     for service in &names.services {
         if !config::is_name(&service.name) || !service_names.insert(&service.name) {
@@ -99,7 +99,7 @@ fn is_used(row: &BackendRow) -> bool {
     *row != BackendRow::default()
 }
 
-/// The active slices: none takes in an entry of another, and beside each there is room for a standby one.
+/// The slices: none takes in an entry of another.
 fn slices(image: &TableImage) -> Result<(), (usize, String)> {
     let rows = image.services.iter().enumerate();
     let mut slices: Vec<(u32, u32, usize)> = rows
@@ -107,21 +107,17 @@ fn slices(image: &TableImage) -> Result<(), (usize, String)> {
         .map(|(index, row)| (row.lookup_base_value(), config::slice_entries(row.table_size.value()), index))
         .collect();
     slices.sort_unstable();
-    let (mut end, mut needed) = (0, 0u64);
+    let mut end = 0;
     for (base, entries, row) in slices {
         if base < end {
             return Err((row, "its lookup slice begins within that of another service".to_owned()));
         }
         end = base + entries;
-        needed += 2 * u64::from(entries);
-        if needed > u64::from(image.geometry.lookup_entries) {
-            return Err((row, "no room for its standby lookup slice".to_owned()));
-        }
     }
     Ok(())
 }
 
-/// Every entry points at a backend that exists; those of an active slice at one of the service that takes new flows.
+/// Every entry points at a backend that exists; those of a slice at one of the service that takes new flows.
 fn lookup(image: &TableImage) -> Result<(), (usize, String)> {
     let row = |id: u16| image.backends.get(usize::from(id)).filter(|row| is_used(row));
     for (index, entry) in image.lookup.iter().enumerate() {
@@ -131,7 +127,7 @@ fn lookup(image: &TableImage) -> Result<(), (usize, String)> {
         }
     }
     for service in valid_services(image) {
-        for (index, id) in active_slice(image, service) {
+        for (index, id) in slice_of(image, service) {
             let Some(backend) = row(id) else { continue };
             if backend.service != service.id {
                 let (own, other) = (service.id.value(), backend.service.value());
@@ -145,8 +141,8 @@ fn lookup(image: &TableImage) -> Result<(), (usize, String)> {
     Ok(())
 }
 
-/// Indices and ids of a service's active slice, which lies inside the memory.
-fn active_slice<'a>(image: &'a TableImage, service: &ServiceRow) -> impl Iterator<Item = (usize, u16)> + use<'a> {
+/// Indices and ids of a service's slice, which lies inside the memory.
+fn slice_of<'a>(image: &'a TableImage, service: &ServiceRow) -> impl Iterator<Item = (usize, u16)> + use<'a> {
     let (base, len) = (service.lookup_base_value() as usize, usize::from(service.table_size.value()));
     image.lookup.iter().map(|entry| entry.value()).enumerate().skip(base).take(len)
 }
@@ -203,7 +199,7 @@ fn service(
         (row.flags >> ServiceRow::AFFINITY_SHIFT <= ServiceRow::AFFINITY_CLIENT, "an unknown affinity"),
         (row.selection <= ServiceRow::SELECTION_SEQUENCE, "an unknown selection"),
         ((1..=TABLE_SIZE_MAX).contains(&size), "a table size outside its range"),
-        (row.lookup_base_value() + size <= image.geometry.lookup_entries, "a lookup slice past the memory"),
+        (row.lookup_base_value() + size <= image.geometry.lookup_side_entries(), "a lookup slice past the memory"),
         (row.lookup_base_value().is_multiple_of(2), "a lookup slice that starts within a word"),
         (u32::from(row.id.value()) < services, "an id beyond the geometry"),
         (ids.insert(row.id.value()), "an id that another row has"),

@@ -72,7 +72,7 @@ impl TableFile {
         })
     }
 
-    /// Backend ids of a service's active slice.
+    /// Backend ids of a service's slice.
     pub(crate) fn slice(&self, row: &ServiceRow) -> impl Iterator<Item = u16> {
         let start = row.lookup_base_value() as usize;
         let entries = self.image.lookup.iter().skip(start).take(usize::from(row.table_size.value()));

@@ -149,7 +149,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Entries of one slice with its padding: both slices of a service start on a 32-bit word.
+    /// Entries of one slice with its padding: a service's slice starts on a 32-bit word.
     #[must_use]
     pub const fn slice_entries(&self) -> u32 {
         slice_entries(self.table_size)

@@ -6,12 +6,12 @@
 //! | offset | bytes | |
 //! |---|---|---|
 //! | 0 | 8 | magic, `MAGLANET` |
-//! | 8 | 4 | version, 1 |
+//! | 8 | 4 | version, 2 |
 //! | 12 | 4 | length of the names section in bytes |
 //! | 16 | 8 | SipHash-2-4 (k0 = the length at 12, k1 = 0) over all from offset 24 on: finds damage, not malice |
 //! | 24 | 20 | geometry: bus bytes, services, backends, lookup entries, flow sets, 4 bytes each |
 //! | 44 | 4 | zero |
-//! | 48 | | the datapath row, the service, lookup and backend memories, as the hardware holds them |
+//! | 48 | | the datapath row, the service, lookup and backend memories, as the hardware holds a side of them |
 //! | | | names section: JSON, see [`Names`] |
 
 use maglane_spec::endian::{U16Le, U32Le};
@@ -27,7 +27,7 @@ use crate::fill::siphash24;
 pub const MAGIC: [u8; 8] = *b"MAGLANET";
 
 /// Version of the format that this crate writes, and the only one that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Longest names section, in bytes.
 pub const NAMES_LEN_MAX: usize = 64 << 20;
@@ -256,7 +256,7 @@ fn names_error(error: &serde_json::Error) -> String {
 fn memories_len(geometry: &Geometry) -> usize {
     DatapathRow::BYTES
         + (geometry.service_rows() + geometry.backends as usize) * ROW_BYTES
-        + geometry.lookup_entries as usize * size_of::<U16Le>()
+        + geometry.lookup_side_entries() as usize * size_of::<U16Le>()
 }
 
 fn checksum(bytes: &[u8], names_len: u32) -> u64 {
@@ -283,7 +283,7 @@ fn read_geometry([bus_bytes, sizes @ ..]: [u32; 5]) -> Result<Geometry, FileErro
 fn read_memories(geometry: Geometry, bytes: &[u8]) -> TableImage {
     let (datapath, bytes) = bytes.split_at(DatapathRow::BYTES);
     let (services, bytes) = bytes.split_at(geometry.service_rows() * ROW_BYTES);
-    let (lookup, backends) = bytes.split_at(geometry.lookup_entries as usize * size_of::<U16Le>());
+    let (lookup, backends) = bytes.split_at(geometry.lookup_side_entries() as usize * size_of::<U16Le>());
     TableImage {
         geometry,
         datapath: *bytemuck::from_bytes::<DatapathRow>(datapath),

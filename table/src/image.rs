@@ -15,8 +15,8 @@ impl Config {
     /// Builds the tables.
     ///
     /// # Shape
-    /// Service ids are indices in file order; backend ids run on over all services in file order. Service k's two
-    /// slices follow those of the services before it, each of an even number of entries; the first is the active one.
+    /// Service ids are indices in file order; backend ids run on over all services in file order. Service k's
+    /// lookup slice follows those of the services before it, each of an even number of entries.
     ///
     /// # Errors
     /// A backend without next hop, and the unlikely set of services that cuckoo hashing cannot place.
@@ -54,7 +54,7 @@ impl Config {
                     ),
                 }
             }
-            lookup_base += 2 * service.slice_entries() as usize;
+            lookup_base += service.slice_entries() as usize;
             backend_base += service.backends.len();
         }
         if problems.found() == 0 { Ok(image) } else { Err(self.error(problems)) }
@@ -210,8 +210,8 @@ mod tests {
         assert_eq!((web.lookup_base_value(), web.table_size.value()), (0, 4_093));
         let tls = row_of(&image, 1);
         assert_eq!((tls.flags, tls.gre_key.0), (0b1_0011, [0, 0, 1, 0xbb]));
-        // Two slices of 4,094 entries before it.
-        assert_eq!((tls.lookup_base_value(), tls.table_size.value()), (8_188, 1_021));
+        // A slice of 4,094 entries before it.
+        assert_eq!((tls.lookup_base_value(), tls.table_size.value()), (4_094, 1_021));
         assert_eq!(row_of(&image, 2).flags, 0b10_0011, "client-protocol");
         let game = row_of(&image, 4);
         assert_eq!((game.flags, game.port.value(), game.protocol), (0b100_1011, 0, 17));

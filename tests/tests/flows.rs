@@ -330,3 +330,27 @@ fn timeouts_raised_behind_a_tick_revive_nobody() {
         panic!("{difference}");
     }
 }
+
+#[test]
+fn timeouts_lowered_between_ticks_hold_from_the_next_one_on() {
+    let kinds = [Kind::Rtl, Kind::Verilog];
+    let timeout =
+        |ticks: u64| bench::tables(&config(0).replace("timeout_new = 3\n", &format!("timeout_new = {ticks}\n")));
+    let mut lockstep = Lockstep::new(bench::lineup(&kinds, Profile::Lab64, Stimulus::SMOOTH), &timeout(3)).unwrap();
+    let flows: Vec<Vec<u8>> = (0..64).map(|number| Transport::to(TARGETS[0]).from(number).frame(SYN)).collect();
+    let count = |outcomes: &[Outcome], flow| outcomes.iter().filter(|outcome| outcome.flow == flow).count();
+    let inserted = count(&send(&mut lockstep, 0, &flows), FlowOutcome::Inserted);
+    assert!(inserted > 60);
+    send(&mut lockstep, 2_000_000, &[Transport::to(TARGETS[0]).from(1 << 50).frame(ACK)]);
+    lockstep.update(&timeout(1)).unwrap();
+    // The live flows are counted anew here: a round of the sweeper, but no tick.
+    if let Err(difference) = lockstep.remembered().unwrap() {
+        panic!("{difference}");
+    }
+    assert_eq!(count(&send(&mut lockstep, 2_000_000, &flows[..32]), FlowOutcome::Hit), 32);
+    let outcomes = send(&mut lockstep, 3_000_000, &flows);
+    assert_eq!([count(&outcomes[..32], FlowOutcome::Hit), count(&outcomes[32..], FlowOutcome::Hit)], [32, 0]);
+    if let Err(difference) = lockstep.remembered().unwrap() {
+        panic!("{difference}");
+    }
+}

@@ -4,6 +4,7 @@
 
 mod bench;
 mod captures;
+mod commit;
 mod corpus;
 mod coverage;
 mod cycles;

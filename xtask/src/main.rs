@@ -8,9 +8,13 @@ mod synthesis;
 mod tidy;
 mod tools;
 
-/// A named step: a command line, or a check of this program's own.
+/// All tests.
+const TESTS: &[&str] = &["cargo", "test", "--locked", "--workspace", "--features", "maglane-sw/fault"];
+
+/// A named step: a command line, one of `maglane`, or a check of this program's own.
 enum Step {
     Run(&'static str, &'static [&'static str]),
+    Maglane(&'static str, &'static [&'static str]),
     Check(&'static str, fn() -> Result<(), String>),
 }
 
@@ -21,34 +25,17 @@ const STEPS: &[Step] = &[
     Step::Check("tidy", tidy::check),
     Step::Run("clippy", &["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     Step::Run("no-lab", &["cargo", "check", "--locked", "--no-default-features", "-p", "maglane"]),
-    Step::Run(
+    Step::Maglane(
         "verilog",
-        &[
-            "cargo",
-            "run",
-            "--locked",
-            "--quiet",
-            "--bin",
-            "maglane",
-            "--",
-            "rtl",
-            "emit",
-            "--profile",
-            "sume",
-            "--profile",
-            "alveo",
-            "--out",
-            "hw/verilog",
-            "--check",
-        ],
+        &["rtl", "emit", "--profile", "sume", "--profile", "alveo", "--out", "hw/verilog", "--check"],
     ),
-    Step::Run("rtl-lint", &["cargo", "run", "--locked", "--quiet", "--bin", "maglane", "--", "rtl", "lint"]),
+    Step::Maglane("rtl-lint", &["rtl", "lint"]),
     Step::Check("captures", captures),
     Step::Check("synthesis", synthesis::gate),
     Step::Check("proof", proof::prove),
-    Step::Run("tests", &["cargo", "test", "--locked", "--workspace", "--features", "maglane-sw/fault"]),
+    Step::Run("tests", TESTS),
     Step::Run("docs", &["cargo", "doc", "--locked", "--no-deps", "--workspace"]),
-    Step::Run("verify", &["cargo", "run", "--locked", "--quiet", "--bin", "maglane", "--", "verify"]),
+    Step::Maglane("verify", &["verify"]),
 ];
 
 /// Steps that `ci` leaves out, for the time that they take.
@@ -61,7 +48,7 @@ const APART: &[Step] = &[
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let name = |step: &Step| match step {
-        Step::Run(name, _) | Step::Check(name, _) => *name,
+        Step::Run(name, _) | Step::Maglane(name, _) | Step::Check(name, _) => *name,
     };
     let known: Vec<&str> = STEPS.iter().chain(APART).map(name).collect();
     if wanted.is_empty() || wanted.iter().any(|wanted| wanted != "ci" && !known.contains(&wanted.as_str())) {
@@ -75,6 +62,7 @@ fn main() -> ExitCode {
         println!("== {}", name(step));
         let result = match step {
             Step::Run(_, words) => run(words),
+            Step::Maglane(_, arguments) => maglane(arguments),
             Step::Check(_, check) => check(),
         };
         if let Err(message) = result {
@@ -96,6 +84,16 @@ fn captures() -> Result<(), String> {
         return Ok(());
     }
     run(&["bash", "tests/captures/check.sh"])
+}
+
+/// Runs the command as the tests' build makes it: by itself it would be built with other features of its dependencies,
+/// and so would all of them, the gateware for minutes.
+fn maglane(arguments: &[&str]) -> Result<(), String> {
+    run(&[TESTS, &["--no-run", "--quiet"]].concat())?;
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let program = own.with_file_name(format!("maglane{}", std::env::consts::EXE_SUFFIX));
+    let program = program.to_str().ok_or("the target directory's name is not UTF-8")?;
+    run(&[&[program], arguments].concat())
 }
 
 fn run(words: &[&str]) -> Result<(), String> {

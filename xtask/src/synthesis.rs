@@ -269,20 +269,6 @@ fn timing_of(log: &str) -> Option<Timing> {
 fn emit(profile: &str) -> Result<PathBuf, String> {
     let directory = tools::directory("synthesis")?;
     let out = directory.to_str().ok_or("the target directory's name is not UTF-8")?;
-    crate::run(&[
-        "cargo",
-        "run",
-        "--locked",
-        "--quiet",
-        "--bin",
-        "maglane",
-        "--",
-        "rtl",
-        "emit",
-        "--profile",
-        profile,
-        "--out",
-        out,
-    ])?;
+    crate::maglane(&["rtl", "emit", "--profile", profile, "--out", out])?;
     Ok(directory.join(format!("maglane_core_{profile}.v")))
 }

@@ -4,6 +4,8 @@
 //! has passed its timeout and not yet wrapped. So the tick moves only after the sweeper has gone round. A step of
 //! several ticks at once, with a replay, is a round under limits that are lower by as many, without any frame
 //! in the flow table; after reset a step of 64 clears the memory.
+//!
+//! New timeouts hold from the next step of the tick on: in mid-round, longer ones would revive what is yet to be cleared.
 
 use rust_hdl::prelude::*;
 
@@ -42,7 +44,7 @@ pub struct Sweeper<const F: usize> {
     pub clock: Signal<In, Clock>,
     /// Synchronous reset, active high: the tick becomes 0, and all sets are cleared.
     pub reset: Signal<In, Bit>,
-    /// Timeouts.
+    /// Timeouts, as the next step takes them over.
     pub timeouts: Signal<In, Timeouts>,
     /// Sets the tick, and starts a round.
     pub set: Signal<In, Bit>,
@@ -73,6 +75,7 @@ pub struct Sweeper<const F: usize> {
     tick_reg: DFF<Bits<6>>,
     // Ticks that the round under way steps by: 0 is a round after a step by one.
     stride_reg: DFF<Bits<7>>,
+    timeouts_reg: DFF<Timeouts>,
     limits_reg: DFF<Limits>,
     rests_reg: DFF<Bit>,
     ready_reg: DFF<Bit>,
@@ -98,6 +101,7 @@ impl<const F: usize> Logic for Sweeper<F> {
             clock,
             tick_reg,
             stride_reg,
+            timeouts_reg,
             limits_reg,
             rests_reg,
             ready_reg,
@@ -108,9 +112,9 @@ impl<const F: usize> Logic for Sweeper<F> {
         );
         // Limits: timeout less stride. A difference below zero has its highest bit set, when the stride is below 64; a
         // longer one leaves nothing.
-        self.fresh.next = bit_cast::<7, 6>(self.timeouts.val().fresh);
-        self.established.next = bit_cast::<7, 6>(self.timeouts.val().established);
-        self.closing.next = bit_cast::<7, 6>(self.timeouts.val().closing);
+        self.fresh.next = bit_cast::<7, 6>(self.timeouts_reg.q.val().fresh);
+        self.established.next = bit_cast::<7, 6>(self.timeouts_reg.q.val().established);
+        self.closing.next = bit_cast::<7, 6>(self.timeouts_reg.q.val().closing);
         self.fresh_left.next = self.fresh.val() - self.stride_reg.q.val();
         self.established_left.next = self.established.val() - self.stride_reg.q.val();
         self.closing_left.next = self.closing.val() - self.stride_reg.q.val();
@@ -156,6 +160,7 @@ impl<const F: usize> Logic for Sweeper<F> {
             self.start.next = true;
         } else if ((self.step.val() != 0) & self.idle.val()) & (self.may_start.val() & !self.stepped_reg.q.val()) {
             self.start.next = true;
+            self.timeouts_reg.d.next = self.timeouts.val();
             if self.step.val() == 1 {
                 self.tick_reg.d.next = self.tick_reg.q.val() + 1;
                 self.stepped_reg.d.next = true;
@@ -177,6 +182,9 @@ impl<const F: usize> Logic for Sweeper<F> {
         if self.reset.val() {
             self.tick_reg.d.next = 0.into();
             self.stride_reg.d.next = 64.into();
+            self.timeouts_reg.d.next.fresh = 0.into();
+            self.timeouts_reg.d.next.established = 0.into();
+            self.timeouts_reg.d.next.closing = 0.into();
             self.rests_reg.d.next = false;
             self.ready_reg.d.next = false;
             self.stepped_reg.d.next = false;

@@ -4,7 +4,7 @@ use maglane_spec::flow;
 use rust_hdl::prelude::*;
 
 use super::sweeper::Limits;
-use crate::ram::Ram;
+use crate::ram::{Ram, SidedRam};
 
 // The code points below; a change there must stop the build here.
 const _: () = {
@@ -37,6 +37,8 @@ pub struct View {
 pub struct Way<const F: usize, const T: usize, const B: usize> {
     /// Clock, rising edge.
     pub clock: Signal<In, Clock>,
+    /// Side of the backends' attributes that serves.
+    pub side: Signal<In, Bit>,
     /// Set to read, clock 0.
     pub raddr: Signal<In, Bits<F>>,
     /// Tag as it was read, clock 1.
@@ -98,7 +100,7 @@ pub struct Way<const F: usize, const T: usize, const B: usize> {
     /// Its attributes.
     pub attributes_wdata: Signal<In, Attributes>,
     /// The backends' attributes, a copy of its own for each way.
-    pub attributes: Ram<Attributes, B>,
+    pub attributes: SidedRam<Attributes, B>,
     tags: Ram<Bits<T>, F>,
     rests: Ram<Bits<24>, F>,
     tag_reg: DFF<Bits<T>>,
@@ -177,6 +179,7 @@ impl<const F: usize, const T: usize, const B: usize> Logic for Way<F, T, B> {
         self.rests.waddr.next = self.waddr.val();
         self.rests.wdata.next = self.wrest.val();
         self.rests.we.next = self.we.val();
+        self.attributes.side.next = self.side.val();
         self.attributes.waddr.next = self.attributes_waddr.val();
         self.attributes.wdata.next = self.attributes_wdata.val();
         self.attributes.we.next = self.attributes_we.val();

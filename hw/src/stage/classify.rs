@@ -59,6 +59,8 @@ pub struct Classify<const A: usize> {
     pub write_data: Signal<In, Bits<32>>,
     /// Write enable of the table port.
     pub write_enable: Signal<In, Bit>,
+    /// Side of the tables that serves.
+    pub side: Signal<In, Bit>,
     /// A frame enters the stage.
     pub s_valid: Signal<In, Bit>,
     /// The frame that enters.
@@ -141,6 +143,7 @@ impl<const A: usize> Default for Classify<A> {
             write_address: Default::default(),
             write_data: Default::default(),
             write_enable: Default::default(),
+            side: Default::default(),
             s_valid: Default::default(),
             s_frame: Default::default(),
             s_tuple: Default::default(),
@@ -245,6 +248,11 @@ impl<const A: usize> Logic for Classify<A> {
             self.sums0_reg[i].clock.next = self.clock.val();
             self.sums1_reg[i].clock.next = self.clock.val();
         }
+
+        self.exact0.side.next = self.side.val();
+        self.exact1.side.next = self.side.val();
+        self.all0.side.next = self.side.val();
+        self.all1.side.next = self.side.val();
 
         // Table port: word 8 r + w of the region is word w of row r; sub-table 1 follows sub-table 0.
         self.write_hit.next =

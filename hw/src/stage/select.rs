@@ -25,7 +25,7 @@ const _: () = assert!(flow::TAG_SHIFT == 24 && flow::TAG_BITS == 40);
 const _: () = assert!(ServiceRow::SELECTION_HASH == 0 && ServiceRow::SELECTION_TWO_CHOICE == 1);
 const _: () = assert!(ServiceRow::SELECTION_SEQUENCE == 2);
 
-/// The select stage, for 2^S services, with 2^L words of two lookup entries, 2^B backend rows and 2^F sets.
+/// The select stage, for 2^S services, with 2^L words of two lookup entries a side, 2^B backend rows and 2^F sets.
 #[derive(LogicBlock)]
 pub struct Select<const S: usize, const L: usize, const B: usize, const F: usize> {
     /// Clock, rising edge.
@@ -38,7 +38,9 @@ pub struct Select<const S: usize, const L: usize, const B: usize, const F: usize
     pub write_data: Signal<In, Bits<32>>,
     /// Write enable of the table port.
     pub write_enable: Signal<In, Bit>,
-    /// Timeouts of the flow table.
+    /// Side of the tables that serves.
+    pub side: Signal<In, Bit>,
+    /// Timeouts of the flow table, as the next step of the tick takes them over.
     pub timeouts: Signal<In, Timeouts>,
     /// Sets the tick.
     pub set_tick: Signal<In, Bit>,
@@ -142,6 +144,7 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Default for
             write_address: Default::default(),
             write_data: Default::default(),
             write_enable: Default::default(),
+            side: Default::default(),
             timeouts: Default::default(),
             set_tick: Default::default(),
             set_tick_value: Default::default(),
@@ -272,6 +275,10 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
             self.read_turn_reg[i].clock.next = self.clock.val();
         }
         self.flow_table.reset.next = self.reset.val();
+
+        self.backend.side.next = self.side.val();
+        self.lookup.side.next = self.side.val();
+        self.flow_table.side.next = self.side.val();
 
         // Table port.
         self.write_region.next = self.write_address.val().get_bits::<4>(28);

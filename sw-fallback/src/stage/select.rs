@@ -163,7 +163,7 @@ pub fn turn_index(turns: &[u16], service: &ServiceRow) -> usize {
 #[inline]
 #[must_use]
 pub fn entry<'a>(image: &'a TableImage, service: &ServiceRow, index: u32) -> Option<Selected<'a>> {
-    let index = (service.lookup_base_value() + index) & LOOKUP_INDEX_MASK & (image.geometry.lookup_entries - 1);
+    let index = (service.lookup_base_value() + index) & LOOKUP_INDEX_MASK & (image.geometry.lookup_side_entries() - 1);
     let id = image.lookup[index as usize].value();
     (id != NO_BACKEND).then(|| backend(image, id))
 }
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn the_index_wraps_at_the_end_of_the_lookup_memory() {
         let mut world = World::new();
-        let entries = world.image.geometry.lookup_entries;
+        let entries = world.image.geometry.lookup_side_entries();
         assert_eq!(world.id(&service(entries - 1, 7), 0), Ok(255));
         assert_eq!(world.id(&service(entries - 1, 7), u64::MAX), Ok(5));
         assert_eq!(world.id(&service(entries + 3, 7), 0), Ok(3));

@@ -212,7 +212,7 @@ fn update_with_another_tick_length_or_geometry_is_refused_and_changes_nothing() 
 }
 
 #[test]
-fn update_clears_what_is_not_live_by_the_new_timeouts_for_good() {
+fn timeouts_of_an_update_hold_from_the_next_tick_on() {
     let mut lab = Lab::new(&image());
     lab.send(0, &syn());
     lab.send(3, &from_port(&syn(), 1));
@@ -220,10 +220,21 @@ fn update_clears_what_is_not_live_by_the_new_timeouts_for_good() {
     let mut shorter = image();
     shorter.datapath.timeout_ticks = [1, 60, 8];
     lab.update(&shorter);
-    assert_eq!(lab.entries().len(), 2);
+    assert_eq!(lab.flow(4, &from_port(&syn(), 2)), FlowOutcome::Hit);
+    assert_eq!(lab.entries().len(), 3, "not yet");
     lab.update(&image());
-    assert_eq!(lab.flow(4, &syn()), FlowOutcome::Inserted, "longer timeouts revive nobody");
-    assert_eq!(lab.flow(7, &from_port(&syn(), 1)), FlowOutcome::Hit, "and hold from now on");
+    lab.send(5, &from_port(&syn(), 3));
+    assert_eq!(
+        lab.entries().len(),
+        3,
+        "the first flow is older than four ticks, and timeouts between ticks are nobody's"
+    );
+    lab.update(&shorter);
+    lab.send(6, &from_port(&syn(), 4));
+    assert_eq!(lab.entries().len(), 2, "what is older than a tick");
+    lab.update(&image());
+    assert_eq!(lab.flow(6, &from_port(&syn(), 2)), FlowOutcome::Inserted, "longer timeouts revive nobody");
+    assert_eq!(lab.flow(9, &from_port(&syn(), 3)), FlowOutcome::Hit, "and hold again");
 }
 
 #[test]

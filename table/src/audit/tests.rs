@@ -6,7 +6,7 @@ use super::*;
 use crate::{Config, TableFile};
 
 /// Service 0 with backends 0 to 2, the last one down; service 1 with backend 3, IPv6. Slices of 32 and 8 entries at
-/// 0 and 64.
+/// 0 and 32 of 128.
 fn file() -> TableFile {
     let text = r#"
 [geometry]
@@ -70,22 +70,22 @@ fn slots_point_at_the_services_own_backends_that_are_up() {
     // 48 bytes of header, 96 of the datapath row, 8 service rows.
     let own = "byte 404: lookup entry 2 points at backend 3 of service 1, but is in the slice of service 0";
     assert_flaw(|file| file.image.lookup[2] = 3.into(), own);
-    assert_flaw(|file| file.image.lookup[64] = 0.into(), "backend 0 of service 0");
+    assert_flaw(|file| file.image.lookup[32] = 0.into(), "backend 0 of service 0");
     assert_flaw(|file| file.image.lookup[30] = 2.into(), "points at backend 2, which does not take new flows");
     let drain = |file: &mut TableFile| {
         file.image.backends[3].state = BackendRow::STATE_DRAINING;
         file.names.services[1].backends[0].weight = 0;
     };
-    assert_flaw(drain, "lookup entry 64 points at backend 3, which does not take new flows");
-    assert_flaw(|file| file.image.lookup[200] = 4.into(), "lookup entry 200 points at backend 4, which does not exist");
-    // Beside the active slices, where a standby one may lie, and nobody at all.
+    assert_flaw(drain, "lookup entry 32 points at backend 3, which does not take new flows");
+    assert_flaw(|file| file.image.lookup[100] = 4.into(), "lookup entry 100 points at backend 4, which does not exist");
+    // Beside the slices, and nobody at all.
     let mut file = file();
     (file.image.lookup[31], file.image.lookup[5]) = (2.into(), NO_BACKEND.into());
     assert!(TableFile::from_bytes(&file.to_bytes()).is_ok());
 }
 
 #[test]
-fn slices_do_not_overlap_and_leave_room_for_the_standby_ones() {
+fn slices_do_not_overlap_and_stay_inside() {
     let base = |id, base| {
         move |file: &mut TableFile| {
             // Nobody anywhere, so that only the places of the slices are wrong.
@@ -94,10 +94,10 @@ fn slices_do_not_overlap_and_leave_room_for_the_standby_ones() {
         }
     };
     let overlap = "its lookup slice begins within that of another service";
-    for (id, at) in [(0, 64), (0, 70), (0, 34), (1, 0), (1, 2), (1, 30)] {
+    for (id, at) in [(0, 32), (0, 38), (0, 2), (1, 0), (1, 2), (1, 30)] {
         assert_flaw(base(id, at), overlap);
     }
-    for (id, at) in [(0, 32), (0, 72), (1, 32)] {
+    for (id, at) in [(0, 40), (0, 96), (1, 64)] {
         let mut file = file();
         base(id, at)(&mut file);
         assert!(TableFile::from_bytes(&file.to_bytes()).is_ok(), "service {id} at {at}");
@@ -108,11 +108,11 @@ fn slices_do_not_overlap_and_leave_room_for_the_standby_ones() {
             row_of(&mut file.image, 1).table_size = size.into();
         }
     };
-    // 2 * (32 + 96) = 256.
+    // 32 + 96 = 128.
     let mut file = file();
     size(96)(&mut file);
     assert!(TableFile::from_bytes(&file.to_bytes()).is_ok());
-    assert_flaw(size(97), "no room for its standby lookup slice");
+    assert_flaw(size(97), "a lookup slice past the memory");
 }
 
 #[test]

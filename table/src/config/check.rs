@@ -249,7 +249,7 @@ fn fair_size(room: u32, services: &[Service]) -> String {
     if services.iter().any(|service| service.scheduler == Scheduler::RoundRobin) {
         return String::new();
     }
-    // Two slices each, of an even number of entries.
+    // A slice on each of two sides, of an even number of entries.
     let fair = u64::from(room) / (2 * services.len() as u64) / 2 * 2;
     let (below, _) = crate::prime::neighbours(u32::try_from(fair).unwrap_or(u32::MAX).saturating_add(1));
     below.map_or(String::new(), |prime| format!("; {prime} would fit for every service"))

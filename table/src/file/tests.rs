@@ -90,7 +90,7 @@ fn any_other_length_is_found() {
 #[test]
 fn errors_say_what_and_where() {
     assert_eq!(error_of(0, b"x"), "byte 0: this is not a table file, it does not begin with \"MAGLANET\"");
-    assert_eq!(error_of(8, &[2]), "byte 8: version 2, but this program reads version 1; build the table anew");
+    assert_eq!(error_of(8, &[1]), "byte 8: version 1, but this program reads version 2; build the table anew");
     assert_eq!(error_of(12, &[0xff; 4]), "byte 12: a names section of 4294967295 bytes, more than 67108864");
     assert_eq!(error_of(24, &[48]), "byte 24: bus_bytes is 48, not a power of two from 32 to 64");
     assert_eq!(error_of(28, &[5]), "byte 28: services is 5, not a power of two from 4 to 1024");
@@ -98,7 +98,7 @@ fn errors_say_what_and_where() {
     assert_eq!(error_of(44, &[1]), "byte 44: the reserved word of the header is not zero");
     assert_eq!(error_of(48 + 22, &[0]), "byte 48: the datapath row: ttl is 0");
 
-    // Eight service rows after the datapath row's 96 bytes, then 256 entries of two bytes, then the backends.
+    // Eight service rows after the datapath row's 96 bytes, then a side of 128 entries of two bytes, then the backends.
     let file = small();
     let rows = 48 + 96;
     let used = file.image.services.iter().position(|row| row.flags & 1 == 1).unwrap();
@@ -118,7 +118,7 @@ fn errors_say_what_and_where() {
     let lookup = rows + 8 * 32;
     let entry = format!("byte {}: lookup entry 2 points at backend 3, which does not exist", lookup + 4);
     assert_eq!(error_of(lookup + 4, &[3, 0]), entry);
-    let backends = lookup + 256 * 2;
+    let backends = lookup + 128 * 2;
     let backend = |what: &str| format!("byte {}: backend row 1: {what}", backends + 32);
     assert_eq!(error_of(backends + 32 + 26, &[9]), backend("an unknown encapsulation"));
     assert_eq!(error_of(backends + 32 + 27, &[3]), backend("an unknown state"));
@@ -137,10 +137,10 @@ fn error_of_result(offset: usize, change: &[u8]) -> Result<TableFile, FileError>
 fn what_a_names_section_says_cannot_steer_a_terminal() {
     for key in ["\u{1b}[31mx", "\u{9b}31mxy", "a\nb"] {
         let mut bytes = small().to_bytes();
-        let names = String::from_utf8(bytes.split_off(48 + 96 + 8 * 32 + 256 * 2 + 16 * 32)).unwrap();
+        let names = String::from_utf8(bytes.split_off(48 + 96 + 8 * 32 + 128 * 2 + 16 * 32)).unwrap();
         let quoted = serde_json::to_string(key).unwrap();
         bytes.extend(names.replacen("\"services\"", &quoted, 1).bytes());
-        let len = u32::try_from(bytes.len() - (48 + 96 + 8 * 32 + 256 * 2 + 16 * 32)).unwrap();
+        let len = u32::try_from(bytes.len() - (48 + 96 + 8 * 32 + 128 * 2 + 16 * 32)).unwrap();
         bytes[12..16].copy_from_slice(&len.to_le_bytes());
         let error = TableFile::from_bytes(&resealed(bytes)).unwrap_err().to_string();
         assert!(error.contains("the names section: line 1, column ") && error.contains("unknown field"), "{error:?}");

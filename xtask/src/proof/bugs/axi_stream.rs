@@ -303,4 +303,16 @@ pub(in crate::proof) const BUGS: &[Bug] = &[
         place: ("begins = ", "fire & ~inside_reg$q", ";"),
         wrong: "fire",
     },
+    Bug {
+        what: "a frame begins while a commit waits",
+        module: "",
+        place: ("cleared & (", "~control$hold", " & "),
+        wrong: "1'b1",
+    },
+    Bug {
+        what: "a commit does not wait for the frames in the stages",
+        module: "",
+        place: ("control$drained = ", "(credit_reg$q == credits)", " & "),
+        wrong: "1'b1",
+    },
 ];

@@ -197,4 +197,10 @@ pub(in crate::proof) const BUGS: &[Bug] = &[
         place: ("((step != 32'h0) & ", "idle", ") & (may_start &"),
         wrong: "1'b1",
     },
+    Bug {
+        what: "new timeouts hold before the next round",
+        module: "$sweeper",
+        place: ("timeouts_reg$d = ", "timeouts_reg$q", ";"),
+        wrong: "timeouts",
+    },
 ];
