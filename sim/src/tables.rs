@@ -29,7 +29,7 @@ impl Tables {
         self.ticks = Ticks::new(image.datapath.tick_ms.value());
         self.image = Some(image.clone());
         self.staged = None;
-        Ok(words(image).collect())
+        Ok(image.words().collect())
     }
 
     /// Takes another image; yields address and content of the words that differ from what the staged side has.
@@ -44,9 +44,9 @@ impl Tables {
         let staged = self.staged.take().map(|staged| TableImage { datapath: old.datapath, ..staged });
         let differ = match &staged {
             Some(staged) => {
-                words(staged).zip(words(image)).filter_map(|(old, new)| (old != new).then_some(new)).collect()
+                staged.words().zip(image.words()).filter_map(|(old, new)| (old != new).then_some(new)).collect()
             }
-            None => words(image).collect(),
+            None => image.words().collect(),
         };
         self.staged = self.image.replace(image.clone());
         Ok(differ)
@@ -74,13 +74,4 @@ pub(crate) fn packets_bytes(words: &[u32]) -> Vec<PacketsBytes> {
 /// The tick in a status word.
 pub(crate) fn tick(status: u32) -> u8 {
     (status >> window::STATUS_TICK_SHIFT).to_le_bytes()[0] % flow::TICKS
-}
-
-fn words(image: &TableImage) -> impl Iterator<Item = (u32, u32)> {
-    image.memories().into_iter().flat_map(|(region, bytes)| {
-        (0_u32..).zip(bytes.chunks_exact(4)).map(move |(index, word)| {
-            let word = u32::from_le_bytes(word.try_into().expect("chunks of four bytes"));
-            (region << window::REGION_SHIFT | index, word)
-        })
-    })
 }

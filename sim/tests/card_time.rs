@@ -35,13 +35,9 @@ impl Bench {
         let mut image = maglane_table::Config::parse("web.toml", &text).unwrap().image().unwrap();
         image.datapath.tick_ms = TICK_MS.into();
         image.datapath.timeout_ticks = [2, 2, 2];
-        for (region, bytes) in image.memories() {
-            for (index, word) in (0_u32..).zip(bytes.chunks_exact(4)) {
-                let address = (region << window::REGION_SHIFT) | index;
-                let word = u32::from_le_bytes(word.try_into().unwrap());
-                if !bench.core.backdoor(address, word) {
-                    bench.write(address, word);
-                }
+        for (address, word) in image.words() {
+            if !bench.core.backdoor(address, word) {
+                bench.write(address, word);
             }
         }
         bench.write((window::CONTROL << window::REGION_SHIFT) | window::CONTROL_COMMIT, 1);

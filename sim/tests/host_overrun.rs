@@ -63,13 +63,9 @@ impl Bench {
     }
 
     fn load(&mut self, image: &TableImage) {
-        for (region, bytes) in image.memories() {
-            for (index, word) in (0_u32..).zip(bytes.chunks_exact(4)) {
-                let address = (region << window::REGION_SHIFT) | index;
-                let word = u32::from_le_bytes(word.try_into().unwrap());
-                if !self.core.backdoor(address, word) {
-                    self.write(address, word);
-                }
+        for (address, word) in image.words() {
+            if !self.core.backdoor(address, word) {
+                self.write(address, word);
             }
         }
         self.write((window::CONTROL << window::REGION_SHIFT) | window::CONTROL_COMMIT, 1);

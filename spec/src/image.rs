@@ -49,4 +49,12 @@ impl TableImage {
             (window::BACKEND, bytemuck::cast_slice(&self.backends)),
         ]
     }
+
+    /// All words of the memories and their addresses on the table port ([`window`]).
+    pub fn words(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.memories().into_iter().flat_map(|(region, bytes)| {
+            let (words, _) = bytes.as_chunks();
+            (region << window::REGION_SHIFT..).zip(words.iter().map(|&word| u32::from_le_bytes(word)))
+        })
+    }
 }

@@ -54,16 +54,6 @@ fn traffic(random: &mut Random) -> Vec<Vec<u8>> {
     (0..FRAMES).map(|_| segment(random)).collect()
 }
 
-/// Addresses and words of an image.
-fn words(image: &TableImage) -> impl Iterator<Item = (u32, u32)> {
-    image.memories().into_iter().flat_map(|(region, bytes)| {
-        (0..).zip(bytes.as_chunks::<4>().0).map(move |(index, word)| {
-            let index: u32 = index;
-            (region << window::REGION_SHIFT | index, u32::from_le_bytes(*word))
-        })
-    })
-}
-
 /// Garbage for a word of the part of a table that is in use.
 fn some_word(random: &mut Random) -> (u32, u32) {
     let tables = [(window::DATAPATH, 24), (window::SERVICE, 1_024), (window::LOOKUP, 756), (window::BACKEND, 288)];
@@ -88,7 +78,7 @@ fn commits_under_traffic(profile: Profile, stimulus: Stimulus) {
         let at = u32::try_from(FRAMES / 4 + random.below(FRAMES as u64 / 2)).unwrap();
         // What differs, and what the garbage of the round before has overwritten.
         let mut staged = card.stage(&new).unwrap();
-        let all: HashMap<u32, u32> = words(&new).collect();
+        let all: HashMap<u32, u32> = new.words().collect();
         staged.extend(garbage.iter().map(|(address, _)| (*address, all[address])));
         garbage = (0..600).map(|_| some_word(&mut random)).collect();
         // The first of the commits waits for frames, and so the others are lost.
