@@ -203,7 +203,7 @@ pub(crate) struct RtlArgs {
 #[cfg(feature = "lab")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum RtlCommand {
-    /// Write maglane_core_PROFILE.v for each profile
+    /// Write maglane_card_PROFILE.v for each profile
     #[command(after_help = "\
 Examples:
   maglane rtl emit --profile sume

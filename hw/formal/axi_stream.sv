@@ -154,8 +154,8 @@ module check (input clock);
   reg [8:0] watched;
   always @(posedge clock) if (now == 0) watched <= watched_any;
 
-  // Any input, be it in order or not; any receivers; any table writes and counter reads.
-  (* anyseq *) wire s_valid, s_last, wire_ready, host_ready, write_enable;
+  // Any input, be it in order or not; any receivers; any writes and reads of the host.
+  (* anyseq *) wire s_valid, s_last, wire_ready, host_ready, write_enable, read_enable;
   (* anyseq *) wire [8*`K-1:0] s_data;
   (* anyseq *) wire [`K-1:0] s_keep;
   (* anyseq *) wire [23:0] s_user;
@@ -184,7 +184,7 @@ module check (input clock);
       .m_axis_host_tdata(host_data), .m_axis_host_tkeep(host_keep), .m_axis_host_tlast(host_last),
       .m_axis_host_tuser(host_user), .m_axis_host_tvalid(host_valid), .m_axis_host_tready(host_ready),
       .write_address(write_address), .write_data(write_data), .write_enable(write_enable),
-      .read_address(read_address)
+      .read_address(read_address), .read_enable(read_enable)
   );
 
   // Any egress, when one is owed: frames have begun that had none. Lengths are such that rounding up to a beat does not
@@ -262,6 +262,7 @@ module check (input clock);
 
   // ---- The input: beats that leave its slice go into the queue of frames, data and last side by side.
   (* hierconn *) wire \dut.inside_reg$q , \dut.cleared , \dut.control$hold , \dut.control$drained ;
+  (* hierconn *) wire [5:0] \dut.read_wait_reg$q ;
   (* hierconn *) wire [7:0] \dut.credit_reg$q ;
   wire enters = inner_valid && inner_ready;
   wire begins = enters && ! \dut.inside_reg$q ;
@@ -281,9 +282,11 @@ module check (input clock);
     // Frames inside are at most 120, so that no egress is lost.
     assert (inside <= 120 && \dut.credit_reg$q == 120 - inside);
     assert (owed <= 120 && inside == owed + \count.transmit.queue );
-    // The input waits for room, and between frames for a frame to leave, for memories to be cleared, or for a commit.
+    // The input waits for room, and between frames for a frame to leave, for memories to be cleared, for a commit, or for a
+    // read of counters that has waited for 32 clocks.
     assert (inner_ready == ( \count.frame_data != 255
-        && ( \dut.inside_reg$q || (inside != 120 && \dut.cleared && ! \dut.control$hold ))));
+        && ( \dut.inside_reg$q || (inside != 120 && \dut.cleared && ! \dut.control$hold
+            && ! \dut.read_wait_reg$q [5]))));
     // A commit is told when no frame is inside, neither in the stages nor on its way in.
     assert ( \dut.control$drained == (inside == 0 && ! \dut.inside_reg$q ));
   end

@@ -44,8 +44,10 @@ endmodule
 
 module flow_table$way$0$attributes (
     input clock, input side, input [`B-1:0] raddr, output reg [16:0] rdata, input [`B-1:0] waddr, input [16:0] wdata,
-    input we
+    input we, output [16:0] staged
 );
+  (* anyseq *) wire [16:0] other;
+  assign staged = other;
   always @(posedge clock) rdata <= `ATTRIBUTES(raddr);
 endmodule
 
@@ -61,13 +63,14 @@ module check (input clock);
   always @(posedge clock) if (now == 0) watched <= watched_any;
 
   // Timeouts, any up to 62, which is the greatest that the control block gives, others in every clock. A step of
-  // the tick takes them over as it starts.
+  // the tick takes them over as it starts, and so does a tick that is set with them.
   (* anyseq *) wire [17:0] offered_any;
   wire [17:0] offered = {offered_any[17:12] == 63 ? 6'd62 : offered_any[17:12],
       offered_any[11:6] == 63 ? 6'd62 : offered_any[11:6], offered_any[5:0] == 63 ? 6'd62 : offered_any[5:0]};
   (* hierconn *) wire \dut.sweeper.start ;
+  (* anyseq *) wire set_timeouts;
   reg [17:0] timeouts, timeouts_before;
-  wire [17:0] timeouts_next = \dut.sweeper.start && !(rests && set) ? offered : timeouts;
+  wire [17:0] timeouts_next = \dut.sweeper.start && (set_timeouts || !(rests && set)) ? offered : timeouts;
   always @(posedge clock) begin
     timeouts <= reset ? 18'd0 : timeouts_next;
     timeouts_before <= timeouts;
@@ -79,6 +82,7 @@ module check (input clock);
   (* anyseq *) wire [`F-1:0] s_set, read_set;
   (* anyseq *) wire [`T-1:0] s_tag;
   (* anyseq *) wire [19:0] s_operation;
+  (* anyseq *) wire read_valid;
   (* anyseq *) wire [2:0] read_way;
   (* anyseq *) wire attributes_we;
   (* anyseq *) wire [`B-1:0] attributes_waddr;
@@ -117,10 +121,11 @@ module check (input clock);
       .s_valid(s_valid), .s_set(s_set), .s_tag(s_tag), .s_operation(s_operation), .pick(pick),
       .m_valid(m_valid), .m_decision(m_decision),
       .timeouts(offered),
-      .set_tick(set_asked), .set_tick_value(set_value), .step(step), .idle(idle), .stepped(stepped), .tick(tick),
+      .set_tick(set_asked), .set_tick_value(set_value), .set_timeouts(set_timeouts), .step(step), .idle(idle), .stepped(stepped), .tick(tick),
       .rests(rests), .ready(ready), .may_start(may_start),
       .attributes_we(attributes_we), .attributes_waddr(attributes_waddr), .attributes_wdata(attributes_wdata),
-      .read_set(read_set), .read_way(read_way)
+      .read_valid(read_valid), .read_set(read_set), .read_way(read_way), .load_valid(1'b0),
+      .load_set(read_set), .load_way(read_way), .load_tag(s_tag), .load_rest(24'd0)
   );
 
 `ifdef PLANTED
@@ -196,6 +201,7 @@ module check (input clock);
   (* hierconn *) wire \dut.behind_reg$q ;
   (* hierconn *) wire [7:0] \dut.write_reg$q ;
   (* hierconn *) wire [23:0] \dut.rest_reg$q ;
+  (* hierconn *) wire [7:0] \dut.load_reg$q ;
   (* hierconn *) wire [7:0] \dut.candidate_reg$q ;
   (* hierconn *) wire \dut.any_candidate_reg$q ;
   (* hierconn *) wire \dut.over_own_reg$q ;
@@ -464,6 +470,8 @@ module check (input clock);
       if (written_valid && sets[`F*6 +: `F] == watched)
         assert (written_ways != 0 && (written_ways & (written_ways - 8'd1)) == 0);
       assert (written_valid || stage_sweep[7] || \dut.write_reg$q == 0);
+      // The host writes no entry, which it may only while there are neither frames nor sweeps.
+      assert (\dut.load_reg$q == 0);
       assert (!stage_sweep[7] || (\dut.rest_reg$q == 0 && \dut.written_tag == 0));
       assert (!\dut.late_reg$q [0] || valid_8);
     end

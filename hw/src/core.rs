@@ -12,7 +12,7 @@ use rust_hdl::prelude::*;
 use crate::axis::{AxisM, AxisS, Skid};
 use crate::census::Census;
 use crate::control::Control;
-use crate::counter::CounterSet;
+use crate::counter::{Counted, CounterSet};
 use crate::fifo::Fifo;
 use crate::host_queue::{HOST_QUEUE_BITS, HostQueue};
 use crate::prescaler::Prescaler;
@@ -50,16 +50,26 @@ pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, 
     pub m_axis_wire: AxisM<D, K, 16>,
     /// Passed frames; the sideband is their length and, from bit 16, the verdict.
     pub m_axis_host: AxisM<D, K, 24>,
-    /// Address on the table port; see [`maglane_spec::window`].
+    /// Address that is written; see [`maglane_spec::window`].
     pub write_address: Signal<In, Bits<32>>,
-    /// Word on the table port.
+    /// Its word.
     pub write_data: Signal<In, Bits<32>>,
-    /// Write enable of the table port.
+    /// Write enable. A word can be written in every clock.
     pub write_enable: Signal<In, Bit>,
-    /// Address on the counter port; see [`maglane_spec::window`].
+    /// Address that is read; see [`maglane_spec::window`].
     pub read_address: Signal<In, Bits<32>>,
-    /// Word of the counter port, [`window::READ_CLOCKS`] later, while no frame is inside.
+    /// It is asked for, until `read_ready`.
+    pub read_enable: Signal<In, Bit>,
+    /// The address is taken.
+    pub read_ready: Signal<Out, Bit>,
+    /// A word that was asked for; in order.
     pub read_data: Signal<Out, Bits<32>>,
+    /// `read_data` holds one.
+    pub read_valid: Signal<Out, Bit>,
+    /// In this clock a word for a table, or a commit, is lost, because one waits.
+    pub lost_held: Signal<Out, Bit>,
+    /// In this clock a word for the flow table or the turns is lost, because the card serves or sweeps.
+    pub lost_busy: Signal<Out, Bit>,
     /// A frame is done; the fields below describe it. One record a frame, in order.
     pub trace_valid: Signal<Out, Bit>,
     /// Verdict code.
@@ -104,9 +114,28 @@ pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, 
     write_data_reg: DFF<Bits<32>>,
     write_enable_reg: DFF<Bit>,
     read_address_reg: DFF<Bits<32>>,
-    read_region_reg: [DFF<Bits<4>>; 3],
-    counter_word_reg: DFF<Bits<32>>,
+    read_enable_reg: DFF<Bit>,
+    port_address: Signal<Local, Bits<32>>,
+    read_region: Signal<Local, Bits<4>>,
+    write_region: Signal<Local, Bits<4>>,
+    of_counters: Signal<Local, Bit>,
+    is_first: Signal<Local, Bit>,
+    read_busy: Signal<Local, Bit>,
+    read_fire: Signal<Local, Bit>,
+    read_wait_reg: DFF<Bits<6>>,
+    read_valid_reg: DFF<Bits<5>>,
+    read_region_reg: [DFF<Bits<4>>; 4],
+    read_word_reg: [DFF<Bits<2>>; 4],
+    counted: Signal<Local, Counted>,
+    counted_reg: DFF<Counted>,
+    entry_low_reg: DFF<Bits<32>>,
+    entry_high_reg: DFF<Bits<32>>,
+    entry_tag: Signal<Local, Bits<40>>,
+    word_reg: DFF<Bits<32>>,
+    word: Signal<Local, Bits<32>>,
     read_data_reg: DFF<Bits<32>>,
+    quiet: Signal<Local, Bit>,
+    status: Signal<Local, Bits<32>>,
     inside_reg: DFF<Bit>,
     credit_reg: DFF<Bits<8>>,
     credit: Signal<Local, Bits<8>>,
@@ -119,15 +148,21 @@ pub struct Core<const D: usize, const K: usize, const S: usize, const L: usize, 
     done_reg: DFF<Bit>,
     record_reg: DFF<Record>,
     egress: Signal<Local, Egress>,
+    region_control: Constant<Bits<4>>,
+    region_datapath: Constant<Bits<4>>,
     region_service: Constant<Bits<4>>,
+    region_lookup: Constant<Bits<4>>,
     region_backend: Constant<Bits<4>>,
-    region_overrun: Constant<Bits<4>>,
-    region_flow: Constant<Bits<4>>,
     region_flow_table: Constant<Bits<4>>,
     region_sequence: Constant<Bits<4>>,
     region_status: Constant<Bits<4>>,
     region_live: Constant<Bits<4>>,
     region_generation: Constant<Bits<4>>,
+    region_verdict_counters: Constant<Bits<4>>,
+    region_service_counters: Constant<Bits<4>>,
+    region_backend_counters: Constant<Bits<4>>,
+    region_flow_counters: Constant<Bits<4>>,
+    region_overrun: Constant<Bits<4>>,
     credits: Constant<Bits<8>>,
 }
 
@@ -145,7 +180,12 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             write_data: Default::default(),
             write_enable: Default::default(),
             read_address: Default::default(),
+            read_enable: Default::default(),
+            read_ready: Default::default(),
             read_data: Default::default(),
+            read_valid: Default::default(),
+            lost_held: Default::default(),
+            lost_busy: Default::default(),
             trace_valid: Default::default(),
             trace_verdict: Default::default(),
             trace_flow: Default::default(),
@@ -176,9 +216,28 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             write_data_reg: Default::default(),
             write_enable_reg: Default::default(),
             read_address_reg: Default::default(),
+            read_enable_reg: Default::default(),
+            port_address: Default::default(),
+            read_region: Default::default(),
+            write_region: Default::default(),
+            of_counters: Default::default(),
+            is_first: Default::default(),
+            read_busy: Default::default(),
+            read_fire: Default::default(),
+            read_wait_reg: Default::default(),
+            read_valid_reg: Default::default(),
             read_region_reg: std::array::from_fn(|_| Default::default()),
-            counter_word_reg: Default::default(),
+            read_word_reg: std::array::from_fn(|_| Default::default()),
+            counted: Default::default(),
+            counted_reg: Default::default(),
+            entry_low_reg: Default::default(),
+            entry_high_reg: Default::default(),
+            entry_tag: Default::default(),
+            word_reg: Default::default(),
+            word: Default::default(),
             read_data_reg: Default::default(),
+            quiet: Default::default(),
+            status: Default::default(),
             inside_reg: Default::default(),
             credit_reg: Default::default(),
             credit: Default::default(),
@@ -191,15 +250,21 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             done_reg: Default::default(),
             record_reg: Default::default(),
             egress: Default::default(),
-            region_service: Constant::new(u64::from(window::COUNTER_SERVICE).into()),
-            region_backend: Constant::new(u64::from(window::COUNTER_BACKEND).into()),
-            region_overrun: Constant::new(u64::from(window::COUNTER_OVERRUN_HOST).into()),
-            region_flow: Constant::new(u64::from(window::COUNTER_FLOW).into()),
-            region_flow_table: Constant::new(u64::from(window::FLOW_TABLE).into()),
-            region_sequence: Constant::new(u64::from(window::SEQUENCE).into()),
-            region_status: Constant::new(u64::from(window::STATUS).into()),
-            region_live: Constant::new(u64::from(window::LIVE_FLOWS).into()),
-            region_generation: Constant::new(u64::from(window::GENERATION).into()),
+            region_control: region(window::CONTROL),
+            region_datapath: region(window::DATAPATH),
+            region_service: region(window::SERVICE),
+            region_lookup: region(window::LOOKUP),
+            region_backend: region(window::BACKEND),
+            region_flow_table: region(window::FLOW_TABLE),
+            region_sequence: region(window::SEQUENCE),
+            region_status: region(window::STATUS),
+            region_live: region(window::LIVE_FLOWS),
+            region_generation: region(window::GENERATION),
+            region_verdict_counters: region(window::COUNTER_VERDICT),
+            region_service_counters: region(window::COUNTER_SERVICE),
+            region_backend_counters: region(window::COUNTER_BACKEND),
+            region_flow_counters: region(window::COUNTER_FLOW),
+            region_overrun: region(window::COUNTER_OVERRUN_HOST),
             credits: Constant::new(CREDITS.into()),
         }
     }
@@ -227,8 +292,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
     /// When no thread can be started.
     #[must_use]
     pub fn boxed() -> Box<Self> {
-        let building = thread::Builder::new().stack_size(BUILD_STACK_BYTES).spawn(Box::default);
-        building.expect("a thread can be started").join().expect("a core is built without a panic")
+        built_aside(Box::default)
     }
 
     /// Plants a fault in one stage, so that tests see it found.
@@ -256,6 +320,16 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
     }
 }
 
+fn region(number: u32) -> Constant<Bits<4>> {
+    Constant::new(u64::from(number).into())
+}
+
+/// What is too large for the stack of a thread by default, built on a larger one.
+pub(crate) fn built_aside<T: Send + 'static>(build: fn() -> Box<T>) -> Box<T> {
+    let building = thread::Builder::new().stack_size(BUILD_STACK_BYTES).spawn(build);
+    building.expect("a thread can be started").join().expect("a core is built without a panic")
+}
+
 /// Stack on which a core is built.
 const BUILD_STACK_BYTES: usize = 16 << 20;
 
@@ -274,8 +348,14 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             write_data_reg,
             write_enable_reg,
             read_address_reg,
+            read_enable_reg,
+            read_wait_reg,
+            read_valid_reg,
+            counted_reg,
+            entry_low_reg,
+            entry_high_reg,
+            word_reg,
             read_data_reg,
-            counter_word_reg,
             inside_reg,
             credit_reg,
             done_reg,
@@ -302,8 +382,9 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             backend_counters,
             census
         );
-        for i in 0..3 {
+        for i in 0..4 {
             self.read_region_reg[i].clock.next = self.clock.val();
+            self.read_word_reg[i].clock.next = self.clock.val();
         }
         self.control.reset.next = self.reset.val();
         self.parse.reset.next = self.reset.val();
@@ -323,18 +404,22 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.backend_counters.reset.next = self.reset.val();
         self.census.reset.next = self.reset.val();
 
-        // Table port.
+        // The port: a write goes before a read.
         self.write_address_reg.d.next = self.write_address.val();
         self.write_data_reg.d.next = self.write_data.val();
         self.write_enable_reg.d.next = self.write_enable.val();
-        self.control.address.next = self.write_address_reg.q.val();
+        self.port_address.next = self.read_address_reg.q.val();
+        if self.write_enable_reg.q.val() {
+            self.port_address.next = self.write_address_reg.q.val();
+        }
+        self.control.address.next = self.port_address.val();
         self.control.data.next = self.write_data_reg.q.val();
         self.control.enable.next = self.write_enable_reg.q.val();
-        self.classify.write_address.next = self.write_address_reg.q.val();
+        self.classify.port_address.next = self.port_address.val();
         self.classify.write_data.next = self.write_data_reg.q.val();
         self.table_enable.next = self.write_enable_reg.q.val() & !self.control.hold.val();
         self.classify.write_enable.next = self.table_enable.val();
-        self.select.write_address.next = self.write_address_reg.q.val();
+        self.select.port_address.next = self.port_address.val();
         self.select.write_data.next = self.write_data_reg.q.val();
         self.select.write_enable.next = self.table_enable.val();
         self.classify.side.next = self.control.side.val();
@@ -347,15 +432,30 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.select.timeouts.next = self.control.timeouts.val();
         self.select.set_tick.next = self.control.set_tick.val();
         self.select.set_tick_value.next = self.control.set_tick_value.val();
+        self.select.set_timeouts.next = self.control.set_timeouts.val();
         self.prescaler.clocks_per_ms.next = self.control.clocks_per_ms.val();
         self.prescaler.tick_ms.next = self.control.tick_ms.val();
         self.select.tick_due.next = self.prescaler.due.val();
 
-        // Receive: a frame starts while credits last and no commit waits, and then runs on.
+        self.status.next = (self.select.status.val() | (bit_cast::<32, 1>(self.control.hold.val().into()) << 2))
+            | (bit_cast::<32, 16>(self.census.rounds.val()) << 16);
+        self.quiet.next =
+            (!self.control.settings.val().serve & !self.control.hold.val()) & self.select.status.val().get_bit(1);
+        self.select.quiet.next = self.quiet.val();
+        self.write_region.next = self.write_address_reg.q.val().get_bits::<4>(28);
+        self.lost_held.next = self.control.lost.val();
+        self.lost_busy.next = (self.write_enable_reg.q.val() & !self.quiet.val())
+            & ((self.write_region.val() == self.region_sequence.val())
+                | ((self.write_region.val() == self.region_flow_table.val())
+                    & self.write_address_reg.q.val().get_bit(0)));
+
+        // Receive: a frame starts while credits last, nothing waits for an empty pipeline and no read for a clock in which
+        // nothing is counted, and then runs on.
         AxisS::<D, K, 24>::link(&mut self.s_axis, &mut self.skid.s_axis);
         self.cleared.next = (self.verdict_counters.ready.val() & self.service_counters.ready.val())
             & (self.backend_counters.ready.val() & self.select.ready.val());
-        self.may_start.next = self.cleared.val() & (!self.control.hold.val() & (self.credit_reg.q.val() != 0));
+        self.may_start.next = (self.cleared.val() & !self.read_wait_reg.q.val().get_bit(5))
+            & (!self.control.hold.val() & (self.credit_reg.q.val() != 0));
         self.accept.next = !self.frame_data.full.val() & (self.inside_reg.q.val() | self.may_start.val());
         self.fire.next = self.skid.m_axis.tvalid.val() & self.accept.val();
         self.begins.next = self.fire.val() & !self.inside_reg.q.val();
@@ -444,48 +544,113 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.census.rests.next = self.select.rests.val();
         self.select.may_start.next = self.census.ready.val();
 
-        // Counter port: words of an entry in bits 1..0, the entry above.
-        self.read_address_reg.d.next = self.read_address.val();
-        self.verdict_counters.read_word.next = self.read_address_reg.q.val().get_bits::<2>(0);
-        self.verdict_counters.read_index.next = self.read_address_reg.q.val().get_bits::<5>(2);
-        self.service_counters.read_word.next = self.read_address_reg.q.val().get_bits::<2>(0);
-        self.service_counters.read_index.next = self.read_address_reg.q.val().get_bits::<S>(2);
-        self.backend_counters.read_word.next = self.read_address_reg.q.val().get_bits::<2>(0);
-        self.backend_counters.read_index.next = self.read_address_reg.q.val().get_bits::<B>(2);
-        self.flow_counters.read_word.next = self.read_address_reg.q.val().get_bits::<2>(0);
-        self.flow_counters.read_index.next = self.read_address_reg.q.val().get_bits::<3>(2);
-        self.select.read_address.next = self.read_address_reg.q.val();
-        self.census.read_backend.next = self.read_address_reg.q.val().get_bits::<B>(0);
-        self.read_region_reg[0].d.next = self.read_address_reg.q.val().get_bits::<4>(28);
-        for i in 1..3 {
+        // Reads, clock 0: an address is taken. Clock 1: it is at the memories, as soon as nobody else uses those it needs.
+        self.read_region.next = self.read_address_reg.q.val().get_bits::<4>(28);
+        self.of_counters.next = ((self.read_region.val() == self.region_verdict_counters.val())
+            | (self.read_region.val() == self.region_flow_counters.val()))
+            | ((self.read_region.val() == self.region_service_counters.val())
+                | (self.read_region.val() == self.region_backend_counters.val()));
+        self.is_first.next = self.read_address_reg.q.val().get_bits::<2>(0) == 0;
+        self.select.read_flow.next = self.read_enable_reg.q.val()
+            & ((self.read_region.val() == self.region_flow_table.val()) & !self.read_address_reg.q.val().get_bit(0));
+        self.read_busy.next = (self.write_enable_reg.q.val()
+            | ((self.of_counters.val() & self.is_first.val()) & self.done_reg.q.val()))
+            | ((self.select.read_flow.val() & self.select.flow_busy.val())
+                | ((self.read_region.val() == self.region_sequence.val()) & self.select.turn_busy.val()));
+        self.read_fire.next = self.read_enable_reg.q.val() & !self.read_busy.val();
+        self.read_ready.next = !self.read_enable_reg.q.val() | self.read_fire.val();
+        if self.read_ready.val() {
+            self.read_address_reg.d.next = self.read_address.val();
+            self.read_enable_reg.d.next = self.read_enable.val();
+        }
+        self.read_wait_reg.d.next = 0.into();
+        if self.read_enable_reg.q.val() & self.read_busy.val() {
+            self.read_wait_reg.d.next = self.read_wait_reg.q.val();
+            if !self.read_wait_reg.q.val().get_bit(5) {
+                self.read_wait_reg.d.next = self.read_wait_reg.q.val() + 1;
+            }
+        }
+        self.verdict_counters.read_index.next = self.port_address.val().get_bits::<5>(2);
+        self.service_counters.read_index.next = self.port_address.val().get_bits::<S>(2);
+        self.backend_counters.read_index.next = self.port_address.val().get_bits::<B>(2);
+        self.flow_counters.read_index.next = self.port_address.val().get_bits::<3>(2);
+        self.census.read_backend.next = self.port_address.val().get_bits::<B>(0);
+        self.read_valid_reg.d.next = (self.read_valid_reg.q.val() << 1) | bit_cast::<5, 1>(self.read_fire.val().into());
+        self.read_region_reg[0].d.next = self.read_region.val();
+        self.read_word_reg[0].d.next = self.read_address_reg.q.val().get_bits::<2>(0);
+        for i in 1..4 {
             self.read_region_reg[i].d.next = self.read_region_reg[i - 1].q.val();
+            self.read_word_reg[i].d.next = self.read_word_reg[i - 1].q.val();
         }
-        self.counter_word_reg.d.next = self.verdict_counters.read_data.val();
-        if self.read_region_reg[1].q.val() == self.region_service.val() {
-            self.counter_word_reg.d.next = self.service_counters.read_data.val();
-        } else if self.read_region_reg[1].q.val() == self.region_backend.val() {
-            self.counter_word_reg.d.next = self.backend_counters.read_data.val();
-        } else if self.read_region_reg[1].q.val() == self.region_overrun.val() {
-            self.counter_word_reg.d.next = self.host_queue.overrun.val();
-        } else if self.read_region_reg[1].q.val() == self.region_flow.val() {
-            self.counter_word_reg.d.next = self.flow_counters.read_data.val();
-        } else if self.read_region_reg[1].q.val() == self.region_status.val() {
-            self.counter_word_reg.d.next = (self.select.status.val()
-                | (bit_cast::<32, 1>(self.control.hold.val().into()) << 2))
-                | (bit_cast::<32, 16>(self.census.rounds.val()) << 16);
-        } else if self.read_region_reg[1].q.val() == self.region_generation.val() {
-            self.counter_word_reg.d.next = self.control.generation.val();
+
+        // Clock 4: what was read is there. Counters and entries are kept whole, for the words that follow.
+        self.counted.next = self.verdict_counters.counted.val();
+        if self.read_region_reg[2].q.val() == self.region_service_counters.val() {
+            self.counted.next = self.service_counters.counted.val();
+        } else if self.read_region_reg[2].q.val() == self.region_backend_counters.val() {
+            self.counted.next = self.backend_counters.counted.val();
+        } else if self.read_region_reg[2].q.val() == self.region_flow_counters.val() {
+            self.counted.next = self.flow_counters.counted.val();
         }
-        self.read_data_reg.d.next = self.counter_word_reg.q.val();
-        if self.read_region_reg[2].q.val() == self.region_flow_table.val() {
-            self.read_data_reg.d.next = self.select.read_flow.val();
+        if self.read_valid_reg.q.val().get_bit(2) & (self.read_word_reg[2].q.val() == 0) {
+            self.counted_reg.d.next = self.counted.val();
+        }
+        self.entry_tag.next = self.select.read_tag.val();
+        if self.read_valid_reg.q.val().get_bit(2) & !self.read_word_reg[2].q.val().get_bit(0) {
+            self.entry_low_reg.d.next = bit_cast::<32, 24>(self.select.read_rest.val())
+                | (bit_cast::<32, 8>(self.entry_tag.val().get_bits::<8>(0)) << 24);
+            self.entry_high_reg.d.next = self.entry_tag.val().get_bits::<32>(8);
+        }
+        self.word_reg.d.next = 0.into();
+        if (self.read_region_reg[2].q.val() == self.region_control.val())
+            | (self.read_region_reg[2].q.val() == self.region_datapath.val())
+        {
+            self.word_reg.d.next = self.control.read_data.val();
+        } else if self.read_region_reg[2].q.val() == self.region_service.val() {
+            self.word_reg.d.next = self.classify.staged.val();
+        } else if (self.read_region_reg[2].q.val() == self.region_lookup.val())
+            | (self.read_region_reg[2].q.val() == self.region_backend.val())
+        {
+            self.word_reg.d.next = self.select.staged.val();
         } else if self.read_region_reg[2].q.val() == self.region_sequence.val() {
-            self.read_data_reg.d.next = self.select.read_turn.val();
+            self.word_reg.d.next = self.select.read_turn.val();
+        } else if self.read_region_reg[2].q.val() == self.region_status.val() {
+            self.word_reg.d.next = self.status.val();
         } else if self.read_region_reg[2].q.val() == self.region_live.val() {
-            self.read_data_reg.d.next = self.census.read_data.val();
+            self.word_reg.d.next = self.census.read_data.val();
+        } else if self.read_region_reg[2].q.val() == self.region_generation.val() {
+            self.word_reg.d.next = self.control.generation.val();
+        } else if self.read_region_reg[2].q.val() == self.region_overrun.val() {
+            self.word_reg.d.next = self.host_queue.overrun.val();
         }
+
+        // Clock 5: the word. Clock 6: it leaves.
+        self.word.next = self.word_reg.q.val();
+        if self.read_region_reg[3].q.val() == self.region_flow_table.val() {
+            self.word.next = self.entry_low_reg.q.val();
+            if self.read_word_reg[3].q.val().get_bit(0) {
+                self.word.next = self.entry_high_reg.q.val();
+            }
+        } else if self.read_region_reg[3].q.val() >= self.region_verdict_counters.val() {
+            if self.read_word_reg[3].q.val() == 0 {
+                self.word.next = self.counted_reg.q.val().packets_low;
+            } else if self.read_word_reg[3].q.val() == 1 {
+                self.word.next = self.counted_reg.q.val().packets_high;
+            } else if self.read_word_reg[3].q.val() == 2 {
+                self.word.next = self.counted_reg.q.val().bytes_low;
+            } else {
+                self.word.next = self.counted_reg.q.val().bytes_high;
+            }
+        }
+        if self.read_region_reg[3].q.val() == self.region_overrun.val() {
+            self.word.next = self.word_reg.q.val();
+        }
+        self.read_data_reg.d.next = self.word.val();
         self.read_data.next = self.read_data_reg.q.val();
+        self.read_valid.next = self.read_valid_reg.q.val().get_bit(4);
         if self.reset.val() {
+            self.read_enable_reg.d.next = false;
+            self.read_valid_reg.d.next = 0.into();
             self.inside_reg.d.next = false;
             self.credit_reg.d.next = self.credits.val();
             self.done_reg.d.next = false;

@@ -50,6 +50,12 @@ pub struct CounterHalf<const A: usize> {
     clear_next: Signal<Local, Bits<A>>,
 }
 
+impl<const A: usize> CounterHalf<A> {
+    fn backdoor(&mut self, index: usize, half: u64) {
+        self.ram.backdoor(index, (half & 0xffff_ffff).into());
+    }
+}
+
 impl<const A: usize> Logic for CounterHalf<A> {
     #[hdl_gen]
     fn update(&mut self) {
@@ -121,6 +127,19 @@ impl<const A: usize> Logic for CounterHalf<A> {
     }
 }
 
+/// A pair of counters.
+#[derive(LogicStruct, Copy, Clone, PartialEq, Default, Debug)]
+pub struct Counted {
+    /// Packets, low half.
+    pub packets_low: Bits<32>,
+    /// Packets, high half.
+    pub packets_high: Bits<32>,
+    /// Bytes, low half.
+    pub bytes_low: Bits<32>,
+    /// Bytes, high half.
+    pub bytes_high: Bits<32>,
+}
+
 /// 2^A pairs of counters: packets and bytes, 64 bits each.
 #[derive(LogicBlock, Default)]
 pub struct CounterSet<const A: usize> {
@@ -134,27 +153,40 @@ pub struct CounterSet<const A: usize> {
     pub index: Signal<In, Bits<A>>,
     /// Its bytes.
     pub length: Signal<In, Bits<16>>,
-    /// Pair to read; valid a clock later, while nothing is counted.
+    /// Pair to read, in a clock in which nothing is counted.
     pub read_index: Signal<In, Bits<A>>,
-    /// Word to read: packets low, packets high, bytes low, bytes high.
-    pub read_word: Signal<In, Bits<2>>,
-    /// The word, two clocks after its index.
-    pub read_data: Signal<Out, Bits<32>>,
+    /// Its packets and bytes of that moment, three clocks later.
+    pub counted: Signal<Out, Counted>,
     /// All counters have been cleared.
     pub ready: Signal<Out, Bit>,
     packets_low: CounterHalf<A>,
     packets_high: CounterHalf<A>,
     bytes_low: CounterHalf<A>,
     bytes_high: CounterHalf<A>,
-    read_word_reg: DFF<Bits<2>>,
-    read_data_reg: DFF<Bits<32>>,
+    read_index_reg: [DFF<Bits<A>>; 2],
+    packets_low_reg: [DFF<Bits<32>>; 2],
+    bytes_low_reg: [DFF<Bits<32>>; 2],
+}
+
+impl<const A: usize> CounterSet<A> {
+    /// Sets packets and bytes of a pair, for simulations that do not count up to where they begin.
+    pub fn backdoor(&mut self, index: usize, [packets, bytes]: [u64; 2]) {
+        self.packets_low.backdoor(index, packets);
+        self.packets_high.backdoor(index, packets >> 32);
+        self.bytes_low.backdoor(index, bytes);
+        self.bytes_high.backdoor(index, bytes >> 32);
+    }
 }
 
 impl<const A: usize> Logic for CounterSet<A> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, read_word_reg, read_data_reg);
         clock!(self, clock, packets_low, packets_high, bytes_low, bytes_high);
+        for i in 0..2 {
+            self.read_index_reg[i].clock.next = self.clock.val();
+            self.packets_low_reg[i].clock.next = self.clock.val();
+            self.bytes_low_reg[i].clock.next = self.clock.val();
+        }
         self.packets_low.reset.next = self.reset.val();
         self.packets_high.reset.next = self.reset.val();
         self.bytes_low.reset.next = self.reset.val();
@@ -172,19 +204,21 @@ impl<const A: usize> Logic for CounterSet<A> {
         self.bytes_high.index.next = self.bytes_low.carry_index.val();
         self.bytes_high.amount.next = self.bytes_low.carry_amount.val();
         self.packets_low.read_index.next = self.read_index.val();
-        self.packets_high.read_index.next = self.read_index.val();
         self.bytes_low.read_index.next = self.read_index.val();
-        self.bytes_high.read_index.next = self.read_index.val();
-        self.read_word_reg.d.next = self.read_word.val();
-        self.read_data_reg.d.next = self.packets_low.read_data.val();
-        if self.read_word_reg.q.val() == 1 {
-            self.read_data_reg.d.next = self.packets_high.read_data.val();
-        } else if self.read_word_reg.q.val() == 2 {
-            self.read_data_reg.d.next = self.bytes_low.read_data.val();
-        } else if self.read_word_reg.q.val() == 3 {
-            self.read_data_reg.d.next = self.bytes_high.read_data.val();
-        }
-        self.read_data.next = self.read_data_reg.q.val();
+        // A carry is counted two clocks after its event, so two clocks later the high halves are of the same moment. Nothing
+        // was counted then, so no carry is in the way.
+        self.read_index_reg[0].d.next = self.read_index.val();
+        self.read_index_reg[1].d.next = self.read_index_reg[0].q.val();
+        self.packets_high.read_index.next = self.read_index_reg[1].q.val();
+        self.bytes_high.read_index.next = self.read_index_reg[1].q.val();
+        self.packets_low_reg[0].d.next = self.packets_low.read_data.val();
+        self.packets_low_reg[1].d.next = self.packets_low_reg[0].q.val();
+        self.bytes_low_reg[0].d.next = self.bytes_low.read_data.val();
+        self.bytes_low_reg[1].d.next = self.bytes_low_reg[0].q.val();
+        self.counted.next.packets_low = self.packets_low_reg[1].q.val();
+        self.counted.next.packets_high = self.packets_high.read_data.val();
+        self.counted.next.bytes_low = self.bytes_low_reg[1].q.val();
+        self.counted.next.bytes_high = self.bytes_high.read_data.val();
         self.ready.next = self.packets_low.ready.val() & self.bytes_low.ready.val();
     }
 }

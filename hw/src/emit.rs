@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use rust_hdl::prelude::*;
 
-/// Name of the top module.
-pub const TOP: &str = "maglane_core";
+/// Name of the top module: [`crate::card::Card`].
+pub const TOP: &str = "maglane_card";
+/// Name of the module of [`crate::core::Core`], which is in the top one.
+pub const CORE: &str = "maglane_core";
 
 /// Emits a block, connected and checked, as Verilog with `name` as its top module.
 ///
@@ -48,7 +50,7 @@ pub fn tidy(text: &str, top: &str) -> String {
             None => port_name(token),
         });
         let name = seen.entry(body.clone()).or_insert_with(|| {
-            let name = flip_flop_name(&body).unwrap_or_else(|| format!("{top}{}", &module.name["top".len()..]));
+            let name = flip_flop_name(&body).unwrap_or_else(|| module_name(&module.name["top".len()..], top));
             out.push((name.clone(), body.replace('\u{1}', &name)));
             name
         });
@@ -100,10 +102,18 @@ fn rename(text: &str, map: impl Fn(&str) -> Option<String>) -> String {
     out
 }
 
+/// The path of a block in its top one becomes the name of its module; what is in the core is named after it.
+fn module_name(path: &str, top: &str) -> String {
+    match path.strip_prefix("$core") {
+        Some(inner) if inner.is_empty() || inner.starts_with('$') => format!("{CORE}{inner}"),
+        _ => format!("{top}{path}"),
+    }
+}
+
 /// `s_axis$tdata` becomes `s_axis_tdata`, the customary name of the port.
 fn port_name(token: &str) -> Option<String> {
     let (stream, signal) = token.split_once('$')?;
-    let is_stream = stream.starts_with("s_axis") || stream.starts_with("m_axis");
+    let is_stream = ["s_axis", "m_axis", "s_axil", "m_axil"].iter().any(|prefix| stream.starts_with(prefix));
     (is_stream && !signal.contains('$')).then(|| format!("{stream}_{signal}"))
 }
 

@@ -84,6 +84,8 @@ pub struct FlowTable<const F: usize, const T: usize, const B: usize> {
     pub set_tick: Signal<In, Bit>,
     /// The tick that is set.
     pub set_tick_value: Signal<In, Bits<6>>,
+    /// And the timeouts hold from then on.
+    pub set_timeouts: Signal<In, Bit>,
     /// Ticks to step by.
     pub step: Signal<In, Bits<7>>,
     /// No frame is in the flow table, and none enters.
@@ -110,14 +112,28 @@ pub struct FlowTable<const F: usize, const T: usize, const B: usize> {
     pub attributes_wdata: Signal<In, Attributes>,
     /// Write enable of the attributes.
     pub attributes_we: Signal<In, Bit>,
-    /// Set to read while no frame is inside and the sweeper rests.
+    /// An entry is read, if no frame's operation enters in this clock.
+    pub read_valid: Signal<In, Bit>,
+    /// Its set.
     pub read_set: Signal<In, Bits<F>>,
-    /// Way to read, a clock after the set.
+    /// Its way, a clock after the set.
     pub read_way: Signal<In, Bits<3>>,
     /// The tag there, two clocks after the set.
     pub read_tag: Signal<Out, Bits<T>>,
     /// The rest of the entry.
     pub read_rest: Signal<Out, Bits<24>>,
+    /// Staged attributes of the backend `attributes_waddr`, by the copy of the way `read_way`, two clocks after it.
+    pub staged_attributes: Signal<Out, Attributes>,
+    /// An entry is written, while no frame comes to the flow table and the sweeper rests.
+    pub load_valid: Signal<In, Bit>,
+    /// Its set.
+    pub load_set: Signal<In, Bits<F>>,
+    /// Its way.
+    pub load_way: Signal<In, Bits<3>>,
+    /// Its tag.
+    pub load_tag: Signal<In, Bits<T>>,
+    /// The rest of it.
+    pub load_rest: Signal<In, Bits<24>>,
     /// The ways.
     pub way: [Way<F, T, B>; 8],
     sweeper: Sweeper<F>,
@@ -144,6 +160,14 @@ pub struct FlowTable<const F: usize, const T: usize, const B: usize> {
     decision_reg: DFF<Decision>,
     read_tag_reg: DFF<Bits<T>>,
     read_rest_reg: DFF<Bits<24>>,
+    staged_reg: DFF<Attributes>,
+    load_reg: DFF<Bits<8>>,
+    load_set_reg: DFF<Bits<F>>,
+    load_tag_reg: DFF<Bits<T>>,
+    load_rest_reg: DFF<Bits<24>>,
+    write_set: Signal<Local, Bits<F>>,
+    write_rest: Signal<Local, Bits<24>>,
+    write_ways: Signal<Local, Bits<8>>,
     enter_set: Signal<Local, Bits<F>>,
     entering: Signal<Local, Operation>,
     first: Signal<Local, Written>,
@@ -207,6 +231,7 @@ impl<const F: usize, const T: usize, const B: usize> Default for FlowTable<F, T,
             timeouts: Default::default(),
             set_tick: Default::default(),
             set_tick_value: Default::default(),
+            set_timeouts: Default::default(),
             step: Default::default(),
             idle: Default::default(),
             stepped: Default::default(),
@@ -220,10 +245,17 @@ impl<const F: usize, const T: usize, const B: usize> Default for FlowTable<F, T,
             attributes_waddr: Default::default(),
             attributes_wdata: Default::default(),
             attributes_we: Default::default(),
+            read_valid: Default::default(),
             read_set: Default::default(),
             read_way: Default::default(),
             read_tag: Default::default(),
             read_rest: Default::default(),
+            staged_attributes: Default::default(),
+            load_valid: Default::default(),
+            load_set: Default::default(),
+            load_way: Default::default(),
+            load_tag: Default::default(),
+            load_rest: Default::default(),
             way: std::array::from_fn(|_| Default::default()),
             sweeper: Default::default(),
             contest: std::array::from_fn(Contest::new),
@@ -249,6 +281,14 @@ impl<const F: usize, const T: usize, const B: usize> Default for FlowTable<F, T,
             decision_reg: Default::default(),
             read_tag_reg: Default::default(),
             read_rest_reg: Default::default(),
+            staged_reg: Default::default(),
+            load_reg: Default::default(),
+            load_set_reg: Default::default(),
+            load_tag_reg: Default::default(),
+            load_rest_reg: Default::default(),
+            write_set: Default::default(),
+            write_rest: Default::default(),
+            write_ways: Default::default(),
             enter_set: Default::default(),
             entering: Default::default(),
             first: Default::default(),
@@ -318,7 +358,12 @@ impl<const F: usize, const T: usize, const B: usize> Logic for FlowTable<F, T, B
             rest_reg,
             decision_reg,
             read_tag_reg,
-            read_rest_reg
+            read_rest_reg,
+            staged_reg,
+            load_reg,
+            load_set_reg,
+            load_tag_reg,
+            load_rest_reg
         );
         clock!(self, clock, sweeper, meet_late);
         for i in 0..8 {
@@ -340,9 +385,10 @@ impl<const F: usize, const T: usize, const B: usize> Logic for FlowTable<F, T, B
         self.sweeper.timeouts.next = self.timeouts.val();
         self.sweeper.set.next = self.set_tick.val();
         self.sweeper.set_tick.next = self.set_tick_value.val();
+        self.sweeper.set_timeouts.next = self.set_timeouts.val();
         self.sweeper.step.next = self.step.val();
         self.sweeper.idle.next = self.idle.val();
-        self.sweeper.busy.next = self.s_valid.val();
+        self.sweeper.busy.next = self.s_valid.val() | self.read_valid.val();
         self.sweeper.may_start.next = self.may_start.val();
         self.stepped.next = self.sweeper.stepped.val();
         self.tick.next = self.sweeper.tick.val();
@@ -350,7 +396,7 @@ impl<const F: usize, const T: usize, const B: usize> Logic for FlowTable<F, T, B
         self.ready.next = self.sweeper.ready.val();
         self.sweep_set.next = self.sweeper.sweep_set.val();
 
-        // Clock 0: a frame, else the sweeper, else the read port.
+        // Clock 0: a frame, else the read port, else the sweeper.
         self.enter_set.next = self.read_set.val();
         if self.sweeper.sweep.val() {
             self.enter_set.next = self.sweeper.sweep_set.val();
@@ -438,6 +484,24 @@ impl<const F: usize, const T: usize, const B: usize> Logic for FlowTable<F, T, B
         if self.sweep_reg.q.val().get_bit(6) {
             self.written_tag.next = 0.into();
         }
+        // An entry from the port is written when nothing else is.
+        self.load_reg.d.next = 0.into();
+        for i in 0_usize..8_usize {
+            if self.load_valid.val() & (self.load_way.val() == i.to_bits()) {
+                self.load_reg.d.next = self.bit[i].val();
+            }
+        }
+        self.load_set_reg.d.next = self.load_set.val();
+        self.load_tag_reg.d.next = self.load_tag.val();
+        self.load_rest_reg.d.next = self.load_rest.val();
+        self.write_set.next = self.set_reg[6].q.val();
+        self.write_rest.next = self.rest_reg.q.val();
+        self.write_ways.next = self.write_reg.q.val() | self.load_reg.q.val();
+        if self.load_reg.q.val() != 0 {
+            self.write_set.next = self.load_set_reg.q.val();
+            self.written_tag.next = self.load_tag_reg.q.val();
+            self.write_rest.next = self.load_rest_reg.q.val();
+        }
         self.candidate.next = 0.into();
         self.seen.next = false;
         for i in 0..8 {
@@ -452,10 +516,10 @@ impl<const F: usize, const T: usize, const B: usize> Logic for FlowTable<F, T, B
             self.way[i].attributes_waddr.next = self.attributes_waddr.val();
             self.way[i].attributes_wdata.next = self.attributes_wdata.val();
             self.way[i].attributes_we.next = self.attributes_we.val();
-            self.way[i].waddr.next = self.set_reg[6].q.val();
+            self.way[i].waddr.next = self.write_set.val();
             self.way[i].wtag.next = self.written_tag.val();
-            self.way[i].wrest.next = self.rest_reg.q.val();
-            self.way[i].we.next = self.write_reg.q.val().get_bit(i);
+            self.way[i].wrest.next = self.write_rest.val();
+            self.way[i].we.next = self.write_ways.val().get_bit(i);
             self.way[i].service.next = self.service4.val();
             self.way[i].over_serves.next = self.over_serves.val();
             self.way[i].over_state.next = self.over_state.val();
@@ -603,20 +667,24 @@ impl<const F: usize, const T: usize, const B: usize> Logic for FlowTable<F, T, B
         // Read port.
         self.read_tag_reg.d.next = self.way[0].read_tag.val();
         self.read_rest_reg.d.next = self.way[0].read_rest.val();
+        self.staged_reg.d.next = self.way[0].staged_attributes.val();
         for i in 1_usize..8_usize {
             if self.read_way.val() == i.to_bits() {
                 self.read_tag_reg.d.next = self.way[i].read_tag.val();
                 self.read_rest_reg.d.next = self.way[i].read_rest.val();
+                self.staged_reg.d.next = self.way[i].staged_attributes.val();
             }
         }
         self.read_tag.next = self.read_tag_reg.q.val();
         self.read_rest.next = self.read_rest_reg.q.val();
+        self.staged_attributes.next = self.staged_reg.q.val();
         if self.reset.val() {
             self.valid_reg.d.next = 0.into();
             self.sweep_reg.d.next = 0.into();
             self.written_reg.d.next.valid = false;
             self.late_reg.d.next.valid = false;
             self.write_reg.d.next = 0.into();
+            self.load_reg.d.next = 0.into();
         }
     }
 }

@@ -11,6 +11,7 @@
 #![allow(clippy::useless_conversion)]
 
 pub mod axis;
+pub mod card;
 pub mod census;
 pub mod control;
 pub mod core;
@@ -25,6 +26,7 @@ pub mod lookup;
 pub mod prescaler;
 pub mod profile;
 pub mod ram;
+pub mod registers;
 pub mod siphash;
 pub mod stage;
 pub mod transmit;

@@ -12,7 +12,7 @@ use rust_hdl::core::ast::{
 };
 use rust_hdl::prelude::*;
 
-use crate::profile::{AlveoCore, Ecp5Core, Lab64Core, LabCore, Profile, SumeCore};
+use crate::profile::{AlveoCard, Ecp5Card, Lab64Card, LabCard, Profile, SumeCard};
 
 /// A statement that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,11 +35,11 @@ impl fmt::Display for Finding {
 #[must_use]
 pub fn profile(profile: Profile) -> Vec<Finding> {
     match profile {
-        Profile::Lab => block(LabCore::boxed()),
-        Profile::Lab64 => block(Lab64Core::boxed()),
-        Profile::Sume => block(SumeCore::boxed()),
-        Profile::Alveo => block(AlveoCore::boxed()),
-        Profile::Ecp5 => block(Ecp5Core::boxed()),
+        Profile::Lab => block(LabCard::boxed()),
+        Profile::Lab64 => block(Lab64Card::boxed()),
+        Profile::Sume => block(SumeCard::boxed()),
+        Profile::Alveo => block(AlveoCard::boxed()),
+        Profile::Ecp5 => block(Ecp5Card::boxed()),
     }
 }
 

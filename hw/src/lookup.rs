@@ -50,11 +50,11 @@ pub struct Candidate {
 pub struct Lookup<const S: usize, const L: usize, const B: usize> {
     /// Clock, rising edge.
     pub clock: Signal<In, Clock>,
-    /// Address on the table port; see [`window`].
-    pub write_address: Signal<In, Bits<32>>,
-    /// Word on the table port.
+    /// Address on the port; see [`window`].
+    pub port_address: Signal<In, Bits<32>>,
+    /// Word on the port.
     pub write_data: Signal<In, Bits<32>>,
-    /// Write enable of the table port.
+    /// Write enable of the port.
     pub write_enable: Signal<In, Bit>,
     /// Side of the tables that serves.
     pub side: Signal<In, Bit>,
@@ -72,10 +72,18 @@ pub struct Lookup<const S: usize, const L: usize, const B: usize> {
     pub turn_service: Signal<In, Bits<S>>,
     /// Clears the turn.
     pub turn_clear: Signal<In, Bit>,
-    /// Service whose turn is read, while there is no question.
+    /// Writes the turn.
+    pub turn_load: Signal<In, Bit>,
+    /// Service whose turn is read, in a clock without a question.
     pub read_service: Signal<In, Bits<S>>,
     /// Its turn, a clock later.
     pub read_turn: Signal<Out, Bits<16>>,
+    /// Two staged entries at the address on the port, a clock later.
+    pub staged_entries: Signal<Out, Bits<32>>,
+    /// Staged attributes of the backend there, a clock later.
+    pub staged_attributes: Signal<Out, Attributes>,
+    /// Its staged load, a clock later.
+    pub staged_load: Signal<Out, Bits<8>>,
     /// Attributes of a backend that are being written, for their copies elsewhere.
     pub attributes_wdata: Signal<Out, Attributes>,
     /// The backend.
@@ -133,7 +141,7 @@ impl<const S: usize, const L: usize, const B: usize> Default for Lookup<S, L, B>
     fn default() -> Self {
         Self {
             clock: Default::default(),
-            write_address: Default::default(),
+            port_address: Default::default(),
             write_data: Default::default(),
             write_enable: Default::default(),
             side: Default::default(),
@@ -144,8 +152,12 @@ impl<const S: usize, const L: usize, const B: usize> Default for Lookup<S, L, B>
             advance: Default::default(),
             turn_service: Default::default(),
             turn_clear: Default::default(),
+            turn_load: Default::default(),
             read_service: Default::default(),
             read_turn: Default::default(),
+            staged_entries: Default::default(),
+            staged_attributes: Default::default(),
+            staged_load: Default::default(),
             attributes_wdata: Default::default(),
             attributes_waddr: Default::default(),
             attributes_we: Default::default(),
@@ -246,24 +258,28 @@ impl<const S: usize, const L: usize, const B: usize> Logic for Lookup<S, L, B> {
         self.loads.side.next = self.side.val();
 
         // Table port.
-        self.write_region.next = self.write_address.val().get_bits::<4>(28);
-        self.write_word.next = self.write_address.val().get_bits::<3>(0);
-        self.entries.waddr.next = self.write_address.val().get_bits::<L>(0);
+        self.write_region.next = self.port_address.val().get_bits::<4>(28);
+        self.write_word.next = self.port_address.val().get_bits::<3>(0);
+        self.entries.waddr.next = self.port_address.val().get_bits::<L>(0);
         self.entries.wdata.next = self.write_data.val();
         self.entries.we.next = self.write_enable.val() & (self.write_region.val() == self.region_lookup.val());
         self.to_backend.next = self.write_enable.val() & (self.write_region.val() == self.region_backend.val());
         self.state.next = self.write_data.val().get_bits::<8>(24);
         self.written.next.service = self.write_data.val().get_bits::<16>(0);
         self.written.next.takes = (self.state.val() == 1) | (self.state.val() == 2);
-        self.attributes.waddr.next = self.write_address.val().get_bits::<B>(3);
+        self.attributes.waddr.next = self.port_address.val().get_bits::<B>(3);
         self.attributes.wdata.next = self.written.val();
         self.attributes.we.next = self.to_backend.val() & (self.write_word.val() == 6);
-        self.attributes_waddr.next = self.write_address.val().get_bits::<B>(3);
+        self.attributes_waddr.next = self.port_address.val().get_bits::<B>(3);
         self.attributes_wdata.next = self.written.val();
         self.attributes_we.next = self.to_backend.val() & (self.write_word.val() == 6);
-        self.loads.waddr.next = self.write_address.val().get_bits::<B>(3);
+        self.loads.waddr.next = self.port_address.val().get_bits::<B>(3);
         self.loads.wdata.next = self.write_data.val().get_bits::<8>(0);
         self.loads.we.next = self.to_backend.val() & (self.write_word.val() == 7);
+
+        self.staged_entries.next = self.entries.staged.val();
+        self.staged_attributes.next = self.attributes.staged.val();
+        self.staged_load.next = self.loads.staged.val();
 
         // Clock 0: operands; the second candidate's follow a clock later. The turn is read.
         self.asking.next = self.s_question.val();
@@ -364,7 +380,10 @@ impl<const S: usize, const L: usize, const B: usize> Logic for Lookup<S, L, B> {
         // The turn moves.
         self.turns.waddr.next = self.turn_service.val();
         self.turns.wdata.next = self.turn_next_reg.q.val();
-        self.turns.we.next = self.advance.val() | self.turn_clear.val();
+        self.turns.we.next = (self.advance.val() | self.turn_clear.val()) | self.turn_load.val();
+        if self.turn_load.val() {
+            self.turns.wdata.next = self.write_data.val().get_bits::<16>(0);
+        }
         if self.turn_clear.val() {
             self.turns.wdata.next = 0.into();
         }

@@ -2,6 +2,7 @@
 
 use maglane_spec::{Geometry, Stage};
 
+use crate::card::Card;
 use crate::core::Core;
 use crate::emit;
 
@@ -30,6 +31,17 @@ pub type SumeCore = Core<256, 32, 8, 17, 12, 15>;
 pub type AlveoCore = Core<512, 64, 10, 18, 12, 17>;
 /// The core of [`Profile::Ecp5`].
 pub type Ecp5Core = Core<256, 32, 4, 11, 6, 6>;
+
+/// The card of [`Profile::Lab`].
+pub type LabCard = Card<256, 32, 6, 16, 8, 10>;
+/// The card of [`Profile::Lab64`].
+pub type Lab64Card = Card<512, 64, 6, 16, 8, 10>;
+/// The card of [`Profile::Sume`].
+pub type SumeCard = Card<256, 32, 8, 17, 12, 15>;
+/// The card of [`Profile::Alveo`].
+pub type AlveoCard = Card<512, 64, 10, 18, 12, 17>;
+/// The card of [`Profile::Ecp5`].
+pub type Ecp5Card = Card<256, 32, 4, 11, 6, 6>;
 
 // The turns are cleared along with the flow table, and so are no more than its sets.
 const _: () = {
@@ -86,25 +98,25 @@ impl Profile {
         Self::ALL.into_iter().find(|profile| profile.geometry() == *geometry)
     }
 
-    /// Emits the build as Verilog, with a fault in a stage if one is asked for.
+    /// Emits the build's card as Verilog, with a fault in a stage if one is asked for.
     #[must_use]
     pub fn verilog(self, fault: Option<Stage>) -> String {
         match self {
-            Self::Lab => text(LabCore::boxed(), fault),
-            Self::Lab64 => text(Lab64Core::boxed(), fault),
-            Self::Sume => text(SumeCore::boxed(), fault),
-            Self::Alveo => text(AlveoCore::boxed(), fault),
-            Self::Ecp5 => text(Ecp5Core::boxed(), fault),
+            Self::Lab => text(LabCard::boxed(), fault),
+            Self::Lab64 => text(Lab64Card::boxed(), fault),
+            Self::Sume => text(SumeCard::boxed(), fault),
+            Self::Alveo => text(AlveoCard::boxed(), fault),
+            Self::Ecp5 => text(Ecp5Card::boxed(), fault),
         }
     }
 }
 
 fn text<const D: usize, const K: usize, const S: usize, const L: usize, const B: usize, const F: usize>(
-    mut core: Box<Core<D, K, S, L, B, F>>,
+    mut card: Box<Card<D, K, S, L, B, F>>,
     fault: Option<Stage>,
 ) -> String {
     if let Some(stage) = fault {
-        core.plant_fault(stage);
+        card.plant_fault(stage);
     }
-    emit::verilog(core, emit::TOP)
+    emit::verilog(card, emit::TOP)
 }

@@ -1,5 +1,6 @@
-//! Memories: the only hand-written Verilog of the design. Each has one write port and one read port; a read takes
-//! one clock and, of a location that is written in that clock, yields the old content.
+//! Memories: the only hand-written Verilog of the design. Each has one write port and one read port, those with two sides
+//! read at the write port as well; a read takes one clock and, of a location that is written in that clock, yields the
+//! old content.
 
 use rust_hdl::core::ast::Verilog;
 use rust_hdl::prelude::*;
@@ -77,23 +78,25 @@ end
     }
 }
 
-/// A memory of two sides of 2^A words each: one is read, the other one written.
+/// A memory of two sides of 2^A words each: one serves, the other one is written, and read where it is written.
 #[derive(LogicBlock)]
 pub struct SidedRam<T: Synth, const A: usize> {
     /// Clock, rising edge.
     pub clock: Signal<In, Clock>,
-    /// The side that is read.
+    /// The side that serves.
     pub side: Signal<In, Bit>,
-    /// Address that is read.
+    /// Address of it that is read.
     pub raddr: Signal<In, Bits<A>>,
     /// Content of the address of the previous clock.
     pub rdata: Signal<Out, T>,
-    /// Address that is written.
+    /// Address of the other side.
     pub waddr: Signal<In, Bits<A>>,
-    /// What is written.
+    /// What is written there.
     pub wdata: Signal<In, T>,
     /// Write enable.
     pub we: Signal<In, Bit>,
+    /// What was there in the previous clock.
+    pub staged: Signal<Out, T>,
     _mem: [Vec<T>; 2],
 }
 
@@ -107,6 +110,7 @@ impl<T: Synth, const A: usize> Default for SidedRam<T, A> {
             waddr: Default::default(),
             wdata: Default::default(),
             we: Default::default(),
+            staged: Default::default(),
             _mem: std::array::from_fn(|_| vec![T::default(); 1 << A]),
         }
     }
@@ -124,14 +128,17 @@ impl<T: Synth, const A: usize> Logic for SidedRam<T, A> {
         if self.clock.pos_edge() {
             let side = usize::from(self.side.val());
             self.rdata.next = self._mem[side][self.raddr.val().index()];
+            let staged = &mut self._mem[1 - side][self.waddr.val().index()];
+            self.staged.next = *staged;
             if self.we.val() {
-                self._mem[1 - side][self.waddr.val().index()] = self.wdata.val();
+                *staged = self.wdata.val();
             }
         }
     }
 
     fn connect(&mut self) {
         self.rdata.connect();
+        self.staged.connect();
     }
 
     fn hdl(&self) -> Verilog {
@@ -139,6 +146,7 @@ impl<T: Synth, const A: usize> Logic for SidedRam<T, A> {
             "reg [{w}:0] mem [0:{d}];
 always @(posedge clock) begin
   rdata <= mem[{{side, raddr}}];
+  staged <= mem[{{~side, waddr}}];
   if (we) mem[{{~side, waddr}}] <= wdata;
 end
 ",
@@ -170,39 +178,41 @@ pub struct Row {
 }
 
 impl Row {
-    fn set_word(&mut self, index: usize, word: Bits<32>) {
+    fn word_mut(&mut self, index: usize) -> &mut Bits<32> {
         match index {
-            0 => self.w0 = word,
-            1 => self.w1 = word,
-            2 => self.w2 = word,
-            3 => self.w3 = word,
-            4 => self.w4 = word,
-            5 => self.w5 = word,
-            6 => self.w6 = word,
-            _ => self.w7 = word,
+            0 => &mut self.w0,
+            1 => &mut self.w1,
+            2 => &mut self.w2,
+            3 => &mut self.w3,
+            4 => &mut self.w4,
+            5 => &mut self.w5,
+            6 => &mut self.w6,
+            _ => &mut self.w7,
         }
     }
 }
 
-/// A memory of two sides of 2^A rows each: one is read, the other one written, word by word.
+/// A memory of two sides of 2^A rows each: one serves, the other one is written, and read, word by word.
 #[derive(LogicBlock)]
 pub struct RowRam<const A: usize> {
     /// Clock, rising edge.
     pub clock: Signal<In, Clock>,
-    /// The side that is read.
+    /// The side that serves.
     pub side: Signal<In, Bit>,
-    /// Row that is read.
+    /// Row of it that is read.
     pub raddr: Signal<In, Bits<A>>,
     /// Content of the row of the previous clock.
     pub rdata: Signal<Out, Row>,
-    /// Row that is written.
+    /// Row of the other side.
     pub waddr: Signal<In, Bits<A>>,
-    /// Word of the row that is written.
+    /// Word of the row.
     pub wword: Signal<In, Bits<3>>,
-    /// What is written.
+    /// What is written there.
     pub wdata: Signal<In, Bits<32>>,
     /// Write enable.
     pub we: Signal<In, Bit>,
+    /// What was there in the previous clock.
+    pub staged: Signal<Out, Bits<32>>,
     _mem: [Vec<Row>; 2],
 }
 
@@ -217,6 +227,7 @@ impl<const A: usize> Default for RowRam<A> {
             wword: Default::default(),
             wdata: Default::default(),
             we: Default::default(),
+            staged: Default::default(),
             _mem: std::array::from_fn(|_| vec![Row::default(); 1 << A]),
         }
     }
@@ -225,7 +236,7 @@ impl<const A: usize> Default for RowRam<A> {
 impl<const A: usize> RowRam<A> {
     /// Writes a word of the side that is not read; see [`Ram::backdoor`].
     pub fn backdoor(&mut self, row: usize, word: usize, value: u32) {
-        self._mem[usize::from(!self.side.val())][row].set_word(word, u64::from(value).into());
+        *self._mem[usize::from(!self.side.val())][row].word_mut(word) = u64::from(value).into();
     }
 }
 
@@ -234,21 +245,32 @@ impl<const A: usize> Logic for RowRam<A> {
         if self.clock.pos_edge() {
             let side = usize::from(self.side.val());
             self.rdata.next = self._mem[side][self.raddr.val().index()];
+            let row = &mut self._mem[1 - side][self.waddr.val().index()];
+            let word = row.word_mut(self.wword.val().index());
+            self.staged.next = *word;
             if self.we.val() {
-                self._mem[1 - side][self.waddr.val().index()].set_word(self.wword.val().index(), self.wdata.val());
+                *word = self.wdata.val();
             }
         }
     }
 
     fn connect(&mut self) {
         self.rdata.connect();
+        self.staged.connect();
     }
 
     fn hdl(&self) -> Verilog {
         // One always block a word: the form that Yosys and Vivado both map to byte-write enables.
         let mut text = format!(
             "reg [255:0] mem [0:{d}];
+reg [255:0] staged_row;
+reg [2:0] staged_word;
 always @(posedge clock) rdata <= mem[{{side, raddr}}];
+always @(posedge clock) begin
+  staged_row <= mem[{{~side, waddr}}];
+  staged_word <= wword;
+end
+always @(*) staged = staged_row[32 * staged_word +: 32];
 ",
             d = (2usize << A) - 1
         );

@@ -37,16 +37,55 @@ fn carries_reach_the_high_half() {
     for _ in 0..4 {
         clock(&mut set);
     }
-    let mut read = |index: u64, word: u64| {
+    for (index, count) in [(0, frames), (1, others)] {
         set.read_index.next = index.into();
-        set.read_word.next = word.into();
         for _ in 0..3 {
             clock(&mut set);
         }
-        u64::from(set.read_data.val().to_u32())
-    };
-    for (index, count) in [(0, frames), (1, others)] {
-        assert_eq!(read(index, 0) | read(index, 1) << 32, count);
-        assert_eq!(read(index, 2) | read(index, 3) << 32, count * 65_535);
+        assert_eq!(counted(&set), [count, count * 65_535]);
+    }
+}
+
+fn counted(set: &CounterSet<1>) -> [u64; 2] {
+    let counted = set.counted.val();
+    let wide = |low: Bits<32>, high: Bits<32>| u64::from(low.to_u32()) | u64::from(high.to_u32()) << 32;
+    [wide(counted.packets_low, counted.packets_high), wide(counted.bytes_low, counted.bytes_high)]
+}
+
+/// All patterns of frames around a read, with the carry into the high halves anywhere among them.
+#[test]
+fn a_read_is_of_one_moment() {
+    const CLOCKS: usize = 9;
+    const READ: usize = 5;
+    const LENGTH: u64 = 0xffff;
+    for pattern in (0..1_u32 << CLOCKS).filter(|pattern| pattern & (1 << READ) == 0) {
+        for left in 0..5 {
+            let mut set = Box::new(CounterSet::<1>::default());
+            set.connect_all();
+            let clock = |set: &mut CounterSet<1>| {
+                for clk in [false, true] {
+                    set.clock.next = Clock { clk };
+                    assert!(simulate(set, 100));
+                }
+            };
+            set.reset.next = true;
+            clock(&mut set);
+            set.reset.next = false;
+            for _ in 0..4 {
+                clock(&mut set);
+            }
+            let start = [(1 << 32) - left, (1 << 32) - left * LENGTH];
+            set.backdoor(0, start);
+            set.length.next = LENGTH.into();
+            // A frame is counted two clocks later.
+            let before = u64::from((pattern & ((1 << (READ - 1)) - 1)).count_ones());
+            for at in 0..CLOCKS {
+                set.add.next = pattern >> at & 1 != 0;
+                clock(&mut set);
+                if at == READ + 2 {
+                    assert_eq!(counted(&set), [start[0] + before, start[1] + before * LENGTH], "{pattern:b} {left}");
+                }
+            }
+        }
     }
 }

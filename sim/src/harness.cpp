@@ -1,4 +1,4 @@
-// Drives the Verilated core for the engine `verilog`: commands on standard input, replies on standard output, both
+// Drives the Verilated card for the engine `verilog`: commands on standard input, replies on standard output, both
 // little endian. The stimulus and the bookkeeping are those of stimulus.rs and rtl.rs, clock for clock.
 #include <cstdint>
 #include <cstdio>
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "Vmaglane_core.h"
+#include "Vmaglane_card.h"
 #include "verilated.h"
 #ifdef TRACED
 #include "verilated_vcd_c.h"
@@ -51,8 +51,8 @@ struct Random {
   }
 };
 
-Vmaglane_core *core;
-Random source;
+Vmaglane_card *core;
+Random source, bus_source;
 uint64_t seed_value = 1;
 uint8_t gap = 0, stall_wire = 0, stall_host = 0;
 uint64_t now = 0;
@@ -80,12 +80,15 @@ void reset() {
   core->s_axis_tvalid = 0;
   core->m_axis_wire_tready = 0;
   core->m_axis_host_tready = 0;
-  core->write_enable = 0;
+  core->s_axil_awvalid = 0;
+  core->s_axil_wvalid = 0;
+  core->s_axil_arvalid = 0;
   core->reset = 1;
   for (int i = 0; i < 4; i++) tick();
   core->reset = 0;
   tick();
   source.seed(seed_value);
+  bus_source.seed(~seed_value);
 }
 
 void read_exactly(void *to, size_t count) {
@@ -138,12 +141,95 @@ void offer(const Entering &entering, size_t offset, uint8_t garbage) {
   core->s_axis_tuser = static_cast<uint16_t>(frame.size()) | static_cast<uint32_t>(entering.step) << 16;
 }
 
-// A word for the table port while frames run: not before so many of the run have entered.
-struct Posted {
-  uint32_t after, address, data;
+// An access to a register, not before so many frames of a run have entered.
+struct Access {
+  uint32_t after, write, offset, data;
 };
 
-std::deque<Posted> posted;
+// The host's side of AXI4-Lite: accesses in order, as close as the protocol allows. A read waits until all writes before it
+// are done, and the other way round.
+struct Bus {
+  std::deque<Access> accesses;
+  std::vector<uint32_t> words;
+  uint32_t writes_open = 0, reads_open = 0;
+  bool address_taken = false, word_taken = false;
+
+  bool busy() const { return !accesses.empty() || writes_open > 0 || reads_open > 0; }
+
+  // Before a clock: what is offered, and what is taken with it. Whether something moves.
+  bool step(size_t entered) {
+    if (!busy()) return false;
+    bool ready = stall_host == 0 || (bus_source.next() & 3) != 0;
+    core->s_axil_bready = ready;
+    core->s_axil_rready = ready;
+    bool due = !accesses.empty() && entered >= accesses.front().after;
+    bool writes = due && accesses.front().write && reads_open == 0;
+    bool reads = due && !accesses.front().write && writes_open == 0;
+    core->s_axil_awvalid = writes && !address_taken;
+    core->s_axil_wvalid = writes && !word_taken;
+    core->s_axil_arvalid = reads;
+    if (writes) {
+      core->s_axil_awaddr = accesses.front().offset;
+      core->s_axil_wdata = accesses.front().data;
+      core->s_axil_wstrb = 15;
+    }
+    if (reads) core->s_axil_araddr = accesses.front().offset;
+    core->eval();
+    bool moved = false;
+    if (core->s_axil_bvalid && ready) {
+      writes_open--;
+      moved = true;
+    }
+    if (core->s_axil_rvalid && ready) {
+      reads_open--;
+      words.push_back(core->s_axil_rdata);
+      moved = true;
+    }
+    if (writes) {
+      address_taken |= core->s_axil_awready;
+      word_taken |= core->s_axil_wready;
+      if (address_taken && word_taken) {
+        address_taken = word_taken = false;
+        writes_open++;
+        accesses.pop_front();
+        moved = true;
+      }
+    } else if (reads && core->s_axil_arready) {
+      reads_open++;
+      accesses.pop_front();
+      moved = true;
+    }
+    return moved;
+  }
+
+  // Runs until all is done, without frames.
+  void run() {
+    for (uint64_t quiet = 0; busy(); quiet++) {
+      if (step(SIZE_MAX)) quiet = 0;
+      if (quiet > STUCK_CLOCKS)
+        throw Stop{"a register access has not been answered in " + std::to_string(STUCK_CLOCKS) + " clocks"};
+      tick();
+    }
+    step_idle();
+  }
+
+  void step_idle() {
+    core->s_axil_awvalid = 0;
+    core->s_axil_wvalid = 0;
+    core->s_axil_arvalid = 0;
+  }
+};
+
+Bus bus;
+// Accesses while the next frames run.
+std::deque<Access> posted;
+
+// What has been read since it was last asked.
+void put_words() {
+  put<uint32_t>(static_cast<uint32_t>(bus.words.size()));
+  for (uint32_t word : bus.words) put(word);
+  bus.words.clear();
+}
 
 void run_frames(const std::vector<Entering> &frames) {
   std::vector<Record> records;
@@ -154,8 +240,10 @@ void run_frames(const std::vector<Entering> &frames) {
   uint32_t inside = 0;
   uint64_t clocks = 0, progress = 0;
   bool offered = false;
+  bus.accesses.swap(posted);
+  posted.clear();
   while (number < frames.size() || records.size() < frames.size() || !wire_beats.empty() || !host_beats.empty() ||
-         !posted.empty()) {
+         bus.busy()) {
     uint32_t word = source.next();
     bool pause = (word & 0xff) < gap;
     bool hold_wire = (word >> 8 & 0xff) < stall_wire;
@@ -168,18 +256,11 @@ void run_frames(const std::vector<Entering> &frames) {
         if (offset == 0) inside += beats(frames[number].bytes.size());
       }
     }
-    bool writes = !posted.empty() && number >= posted.front().after;
-    core->write_enable = writes;
-    if (writes) {
-      core->write_address = posted.front().address;
-      core->write_data = posted.front().data;
-      posted.pop_front();
-    }
     core->s_axis_tvalid = offered;
     core->m_axis_wire_tready = !hold_wire;
     core->m_axis_host_tready = !hold_host;
     bool taken = offered && core->s_axis_tready;
-    bool moved = taken || writes;
+    bool moved = bus.step(number) || taken;
     if (core->trace_valid) {
       Record record{core->trace_verdict, core->trace_flow, core->trace_length, core->trace_service, core->trace_backend,
                     core->trace_hash_low | static_cast<uint64_t>(core->trace_hash_high) << 32};
@@ -236,7 +317,7 @@ void run_frames(const std::vector<Entering> &frames) {
       throw Stop{"nothing moved for " + std::to_string(STUCK_CLOCKS) + " clocks, " + std::to_string(number) +
                  " frames in"};
   }
-  core->write_enable = 0;
+  bus.step_idle();
   put<uint8_t>('f');
   put<uint64_t>(clocks);
   put<uint32_t>(static_cast<uint32_t>(records.size()));
@@ -256,6 +337,7 @@ void run_frames(const std::vector<Entering> &frames) {
       fwrite(frame.bytes.data(), 1, frame.bytes.size(), stdout);
     }
   }
+  put_words();
 }
 
 void command(uint8_t code) {
@@ -266,34 +348,23 @@ void command(uint8_t code) {
     stall_host = get<uint8_t>();
     reset();
     put<uint8_t>('k');
-  } else if (code == 'W') {
-    for (uint32_t left = get<uint32_t>(); left > 0; left--) {
-      core->write_address = get<uint32_t>();
-      core->write_data = get<uint32_t>();
-      core->write_enable = 1;
-      tick();
+  } else if (code == 'A' || code == 'P') {
+    // Accesses to registers: done now, or while the next frames run.
+    std::vector<Access> accesses(get<uint32_t>());
+    for (Access &access : accesses) {
+      access.after = get<uint32_t>();
+      access.write = get<uint32_t>();
+      access.offset = get<uint32_t>();
+      access.data = get<uint32_t>();
     }
-    core->write_enable = 0;
-    tick();
-    put<uint8_t>('k');
-  } else if (code == 'P') {
-    posted.resize(get<uint32_t>());
-    for (Posted &word : posted) {
-      word.after = get<uint32_t>();
-      word.address = get<uint32_t>();
-      word.data = get<uint32_t>();
+    if (code == 'A') {
+      bus.accesses.assign(accesses.begin(), accesses.end());
+      bus.run();
+    } else {
+      posted.assign(accesses.begin(), accesses.end());
     }
     put<uint8_t>('k');
-  } else if (code == 'R') {
-    // An address a clock; each word follows its address by READ_CLOCKS.
-    uint32_t address = get<uint32_t>();
-    uint32_t count = get<uint32_t>();
-    put<uint8_t>('r');
-    for (uint32_t i = 1; i < count + READ_CLOCKS; i++) {
-      core->read_address = address++;
-      tick();
-      if (i >= READ_CLOCKS) put<uint32_t>(core->read_data);
-    }
+    put_words();
   } else if (code == 'F') {
     std::vector<Entering> frames(get<uint32_t>());
     for (Entering &frame : frames) {
@@ -322,7 +393,9 @@ int main() {
 #ifdef TRACED
   Verilated::traceEverOn(true);
 #endif
-  core = new Vmaglane_core;
+  core = new Vmaglane_card;
+  core->wrapper = 0;
+  core->clock_khz = 200000;
   for (;;) {
     int code = getchar();
     if (code == EOF) break;

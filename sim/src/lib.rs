@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod assemble;
+pub mod bus;
 pub mod crosscheck;
 pub mod difference;
 pub mod lineup;

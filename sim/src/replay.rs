@@ -144,9 +144,13 @@ impl fmt::Display for Simulator {
 fn zeroed(module: &str) -> String {
     let Some((_, depth)) = module.split_once(" mem [0:") else { return module.to_owned() };
     let last = depth.split(']').next().unwrap_or_default();
-    let zero = format!(
-        "  integer i;\n  initial begin\n    for (i = 0; i <= {last}; i = i + 1) mem[i] = 0;\n    rdata = 0;\n  end\n"
-    );
+    let read: String = ["rdata", "staged", "staged_row", "staged_word"]
+        .into_iter()
+        .filter(|name| module.contains(&format!("{name} <= ")))
+        .map(|name| format!("    {name} = 0;\n"))
+        .collect();
+    let zero =
+        format!("  integer i;\n  initial begin\n    for (i = 0; i <= {last}; i = i + 1) mem[i] = 0;\n{read}  end\n");
     module.replace("endmodule", &(zero + "endmodule"))
 }
 

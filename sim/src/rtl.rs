@@ -31,8 +31,12 @@ const HALF_CLOCK_PS: u64 = 2_500;
 const ROUNDS_MAX: usize = 200;
 
 /// The core's outputs that count only while another is set.
-const VALID: &[(&str, &str)] =
-    &[("m_axis_wire_", "m_axis_wire_tvalid"), ("m_axis_host_", "m_axis_host_tvalid"), ("trace_", "trace_valid")];
+const VALID: &[(&str, &str)] = &[
+    ("m_axis_wire_", "m_axis_wire_tvalid"),
+    ("m_axis_host_", "m_axis_host_tvalid"),
+    ("trace_", "trace_valid"),
+    ("read_data", "read_valid"),
+];
 
 /// Creates the engine `rtl` for a build of the gateware.
 #[must_use]
@@ -79,8 +83,8 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
     /// is given and does, for [`Self::into_recording`]. Tables go through the table port: the Verilog has no back door.
     #[must_use]
     pub fn recorded(geometry: Geometry, stimulus: Stimulus) -> Self {
-        let verilog = emit::verilog(Core::<D, K, S, L, B, F>::boxed(), emit::TOP);
-        let recording = Recording::new(emit::TOP, verilog).with_memories(Memories::Unknown).with_valid(VALID);
+        let verilog = emit::verilog(Core::<D, K, S, L, B, F>::boxed(), emit::CORE);
+        let recording = Recording::new(emit::CORE, verilog).with_memories(Memories::Unknown).with_valid(VALID);
         Self::start(Core::boxed(), geometry, stimulus, Some(recording))
     }
 
@@ -118,6 +122,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.core.m_axis_wire.tready.next = false;
         self.core.m_axis_host.tready.next = false;
         self.core.write_enable.next = false;
+        self.core.read_enable.next = false;
         for _ in 0..4 {
             self.tick();
         }
@@ -168,16 +173,18 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.tick();
     }
 
-    /// The first words of a region of the read port: an address every clock, each answered after some clocks.
+    /// The first words of a region of the core's port.
     pub fn read_words(&mut self, region: u32, count: u32) -> Vec<u32> {
         let mut words = Vec::with_capacity(count as usize);
-        for clock in 0..count + window::READ_CLOCKS - 1 {
-            let word = clock.min(count - 1);
-            self.core.read_address.next = u64::from(region << window::REGION_SHIFT | word).into();
-            self.tick();
-            if clock + 1 >= window::READ_CLOCKS {
+        let mut asked = 0;
+        while words.len() < count as usize {
+            self.core.read_enable.next = asked < count;
+            self.core.read_address.next = u64::from(region << window::REGION_SHIFT | asked).into();
+            asked += u32::from(asked < count && self.core.read_ready.val());
+            if self.core.read_valid.val() {
                 words.push(self.core.read_data.val().to_u32());
             }
+            self.tick();
         }
         words
     }
@@ -210,7 +217,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
     /// Serves what is staged.
     fn commit(&mut self) -> Result<(), EngineError> {
         self.write(window::CONTROL << window::REGION_SHIFT | window::CONTROL_COMMIT, 1);
-        if self.status() & window::STATUS_COMMITTING == 0 {
+        if self.status() & window::STATUS_HOLDING == 0 {
             return Ok(());
         }
         Err(self.stuck("a commit waits for frames, and there are none".to_owned()))
@@ -364,7 +371,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         self.run_clocks = 0;
         self.write_words(&words);
         self.commit()?;
-        self.write(window::CONTROL << window::REGION_SHIFT | window::CONTROL_MODE, window::CONTROL_SERVE);
+        self.write(tables::MODE, window::CONTROL_SERVE);
         // No frame enters before the counters have cleared themselves, which takes as many clocks as they have entries.
         for _ in 0..self.tables.geometry.backends.max(self.tables.geometry.services) {
             self.tick();
@@ -388,7 +395,7 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
             steps.push(match self.tables.ticks.at(frame.time_ns) {
                 Passed::Step(step) => step,
                 Passed::Start(tick) => {
-                    self.write(window::CONTROL << window::REGION_SHIFT | window::CONTROL_TICK, tick.into());
+                    self.write(tables::TICK, tick.into());
                     0
                 }
             });
@@ -426,10 +433,29 @@ impl<const D: usize, const K: usize, const S: usize, const L: usize, const B: us
         })
     }
 
+    fn resume(&mut self, state: &FlowState, time_ns: u64) -> Result<(), EngineError> {
+        state
+            .check(&self.tables.geometry)
+            .map_err(|message| EngineError::FlowState { engine: NAME.to_owned(), message })?;
+        self.write(tables::MODE, 0);
+        self.wait_swept()?;
+        self.write(tables::TICK, u32::from(state.tick) | window::CONTROL_TICK_TIMEOUTS);
+        self.wait_swept()?;
+        for (address, word) in tables::flow_words(state) {
+            self.post(address, word);
+        }
+        self.core.write_enable.next = false;
+        self.write(tables::TICK, state.tick.into());
+        self.wait_swept()?;
+        self.write(tables::MODE, window::CONTROL_SERVE);
+        self.tables.ticks.resume(time_ns);
+        Ok(())
+    }
+
     fn live_flows(&mut self) -> Result<Vec<u32>, EngineError> {
         self.wait_swept()?;
         let tick = tables::tick(self.status());
-        self.write(window::CONTROL << window::REGION_SHIFT | window::CONTROL_TICK, tick.into());
+        self.write(tables::TICK, tick.into());
         self.wait_swept()?;
         Ok(self.read_words(window::LIVE_FLOWS, self.tables.geometry.backends))
     }

@@ -2,7 +2,7 @@
 
 use maglane_spec::counter::PacketsBytes;
 use maglane_spec::{Geometry, TableImage, flow, window};
-use maglane_sw::engine::EngineError;
+use maglane_sw::engine::{EngineError, FlowState};
 
 use crate::ticks::Ticks;
 
@@ -62,6 +62,19 @@ impl Tables {
             own: Box::new(self.geometry),
         })
     }
+}
+
+/// The control word that sets a tick, with or without taking the timeouts over.
+pub(crate) const TICK: u32 = window::CONTROL << window::REGION_SHIFT | window::CONTROL_TICK;
+/// The control word of the mode.
+pub(crate) const MODE: u32 = window::CONTROL << window::REGION_SHIFT | window::CONTROL_MODE;
+
+/// Address and content of the words that put a flow table and turns into a card.
+pub(crate) fn flow_words(state: &FlowState) -> Vec<(u32, u32)> {
+    let entries = state.entries.iter().flat_map(|entry| [*entry, entry >> 32].map(|word| (word & 0xffff_ffff) as u32));
+    let turns = state.sequence.iter().map(|turn| u32::from(*turn));
+    let entries = (window::FLOW_TABLE << window::REGION_SHIFT..).zip(entries);
+    entries.chain((window::SEQUENCE << window::REGION_SHIFT..).zip(turns)).collect()
 }
 
 /// The counters of a region of the read port, from its words.

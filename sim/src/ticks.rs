@@ -24,8 +24,17 @@ impl Ticks {
         Self { length_ns: u128::from(tick_ms) * 1_000_000, now: None }
     }
 
+    /// Goes on from the tick of a time stamp.
+    pub(crate) fn resume(&mut self, time_ns: u64) {
+        self.now = Some(self.tick(time_ns));
+    }
+
+    fn tick(&self, time_ns: u64) -> u128 {
+        u128::from(time_ns).checked_div(self.length_ns).unwrap_or(0)
+    }
+
     pub(crate) fn at(&mut self, time_ns: u64) -> Passed {
-        let tick = u128::from(time_ns).checked_div(self.length_ns).unwrap_or(0);
+        let tick = self.tick(time_ns);
         let before = self.now.replace(self.now.map_or(tick, |now| now.max(tick)));
         match before {
             None => Passed::Start(u8::try_from(tick % u128::from(TICKS)).unwrap_or(0)),

@@ -11,6 +11,7 @@ use maglane_spec::{Stage, TableImage, window};
 use maglane_sw::engine::{Counters, Engine, EngineError, FlowState, Frame, Outcome};
 
 use crate::assemble::{Batch, Left, Record};
+use crate::bus::{Access, Window};
 use crate::model::{ModelError, Recipe};
 use crate::stimulus::{self, Stimulus};
 use crate::tables::{self, Tables};
@@ -22,6 +23,9 @@ const NAME: &str = "verilog";
 /// Address and word that serve what is staged.
 pub const COMMIT: (u32, u32) = (window::CONTROL << window::REGION_SHIFT | window::CONTROL_COMMIT, 1);
 
+/// Clocks that an access to a register takes at least.
+const ACCESS_CLOCKS_MIN: u64 = 8;
+
 const HARNESS: &str = include_str!("harness.cpp");
 
 /// The engine `verilog`.
@@ -32,6 +36,8 @@ pub struct Verilog {
     tables: Tables,
     stimulus: Stimulus,
     clocks: u64,
+    window: Window,
+    answers: Vec<u32>,
 }
 
 impl Verilog {
@@ -45,7 +51,16 @@ impl Verilog {
             Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(ModelError::Missing)?;
         let to = child.stdin.take().map(BufWriter::new);
         let from = BufReader::new(child.stdout.take().expect("the pipe was asked for"));
-        Ok(Self { child, to, from, tables: Tables::new(profile.geometry()), stimulus, clocks: 0 })
+        Ok(Self {
+            child,
+            to,
+            from,
+            tables: Tables::new(profile.geometry()),
+            stimulus,
+            clocks: 0,
+            window: Window::default(),
+            answers: Vec::new(),
+        })
     }
 
     /// Whether the model has been built before.
@@ -56,18 +71,57 @@ impl Verilog {
         with_recipe(profile, None, false, |recipe| recipe.path()).map(|path| path.is_file())
     }
 
-    /// Writes words through the table port while the frames of the next [`Engine::process`] run: each, in order, in a
-    /// clock of its own, not before so many of those frames have entered.
+    /// Writes words of the core's port while the frames of the next [`Engine::process`] run: each, in order, in a clock
+    /// of its own, not before so many of those frames have entered.
     ///
     /// # Errors
     /// When the model does not answer.
     pub fn post(&mut self, words: &[(u32, (u32, u32))]) -> Result<(), EngineError> {
-        let mut message = vec![b'P'];
-        put_count(&mut message, words.len());
-        for (after, (address, word)) in words {
-            message.extend([after, address, word].into_iter().flat_map(|word| word.to_le_bytes()));
+        let mut accesses = Vec::with_capacity(words.len());
+        for &(after, (address, word)) in words {
+            self.window.add(&mut accesses, after, address, Some(word));
         }
-        self.acknowledged(&message)
+        self.accesses(b'P', &accesses).map(drop)
+    }
+
+    /// Reads words of the core's port while the frames of the next [`Engine::process`] run, in order, each not before so
+    /// many of those frames have entered; [`Self::answers`] has them then.
+    ///
+    /// # Errors
+    /// When the model does not answer.
+    pub fn ask(&mut self, addresses: &[(u32, u32)]) -> Result<(), EngineError> {
+        let mut accesses = Vec::with_capacity(addresses.len());
+        for &(after, address) in addresses {
+            self.window.add(&mut accesses, after, address, None);
+        }
+        self.accesses(b'P', &accesses).map(drop)
+    }
+
+    /// What was read while the last frames ran.
+    #[must_use]
+    pub fn answers(&self) -> &[u32] {
+        &self.answers
+    }
+
+    /// Does accesses to registers, in order, and yields what was read.
+    ///
+    /// # Errors
+    /// When the model does not answer.
+    pub fn access(&mut self, accesses: &[Access]) -> Result<Vec<u32>, EngineError> {
+        // Whoever accesses registers may change the page.
+        self.window.forget();
+        self.accesses(b'A', accesses)
+    }
+
+    fn accesses(&mut self, code: u8, accesses: &[Access]) -> Result<Vec<u32>, EngineError> {
+        let mut message = vec![code];
+        put_count(&mut message, accesses.len());
+        for Access { after, offset, word } in accesses {
+            let words = [*after, word.is_some().into(), *offset, word.unwrap_or_default()];
+            message.extend(words.into_iter().flat_map(u32::to_le_bytes));
+        }
+        self.acknowledged(&message)?;
+        get_words(&mut self.from).map_err(|error| self.stopped(&error))
     }
 
     /// Commits since reset.
@@ -117,34 +171,46 @@ impl Verilog {
         Err(self.error(format!("the Verilator model answered {:#x}", code[0])))
     }
 
-    fn write_words(&mut self, words: &[(u32, u32)]) -> Result<(), EngineError> {
-        let mut message = vec![b'W'];
-        put_count(&mut message, words.len());
-        for (address, word) in words {
-            message.extend(address.to_le_bytes());
-            message.extend(word.to_le_bytes());
+    /// Writes words of the core's port.
+    ///
+    /// # Errors
+    /// When the model does not answer.
+    pub fn write_words(&mut self, words: &[(u32, u32)]) -> Result<(), EngineError> {
+        let mut accesses = Vec::with_capacity(words.len());
+        for &(address, word) in words {
+            self.window.add(&mut accesses, 0, address, Some(word));
         }
-        self.acknowledged(&message)
+        self.accesses(b'A', &accesses).map(drop)
     }
 
     fn set_tick(&mut self, tick: u8) -> Result<(), EngineError> {
-        self.write_words(&[(window::CONTROL << window::REGION_SHIFT | window::CONTROL_TICK, tick.into())])
+        self.write_words(&[(tables::TICK, tick.into())])
     }
 
-    /// The first words of a region of the read port.
-    fn read_words(&mut self, region: u32, count: u32) -> Result<Vec<u32>, EngineError> {
-        let mut message = vec![b'R'];
-        message.extend((region << window::REGION_SHIFT).to_le_bytes());
-        put_count(&mut message, count as usize);
-        self.exchange(&message, b'r')?;
-        let words = (0..count).map(|_| Ok(u32::from_le_bytes(get(&mut self.from)?))).collect::<io::Result<_>>();
-        words.map_err(|error| self.stopped(&error))
+    /// The first words of a region of the core's port.
+    ///
+    /// # Errors
+    /// When the model does not answer.
+    pub fn read_words(&mut self, region: u32, count: u32) -> Result<Vec<u32>, EngineError> {
+        self.read_at(region << window::REGION_SHIFT, count)
+    }
+
+    /// Words of the core's port from an address on.
+    ///
+    /// # Errors
+    /// When the model does not answer.
+    pub fn read_at(&mut self, first: u32, count: u32) -> Result<Vec<u32>, EngineError> {
+        let mut accesses = Vec::with_capacity(count as usize);
+        for address in first..first + count {
+            self.window.add(&mut accesses, 0, address, None);
+        }
+        self.accesses(b'A', &accesses)
     }
 
     /// Waits until the sweeper rests; yields the status word.
     fn wait_swept(&mut self) -> Result<u32, EngineError> {
         let patience = stimulus::stuck_clocks(&self.tables.geometry);
-        for _ in 0..patience.div_ceil(u64::from(window::READ_CLOCKS)) {
+        for _ in 0..patience.div_ceil(ACCESS_CLOCKS_MIN) {
             let status = self.read_words(window::STATUS, 1)?[0];
             if status & window::STATUS_SWEPT != 0 {
                 return Ok(status);
@@ -156,7 +222,7 @@ impl Verilog {
     /// Serves what is staged.
     fn commit(&mut self) -> Result<(), EngineError> {
         self.write_words(&[COMMIT])?;
-        if self.read_words(window::STATUS, 1)?[0] & window::STATUS_COMMITTING == 0 {
+        if self.read_words(window::STATUS, 1)?[0] & window::STATUS_HOLDING == 0 {
             return Ok(());
         }
         Err(self.error("a commit waits for frames, and there are none".to_owned()))
@@ -186,6 +252,7 @@ impl Verilog {
                 stream.push_back(Left { user, bytes: get_bytes(from)? });
             }
         }
+        self.answers = get_words(from)?;
         Ok(batch)
     }
 }
@@ -202,9 +269,10 @@ impl Engine for Verilog {
         message.extend(stimulus.seed.to_le_bytes());
         message.extend([stimulus.gap, stimulus.stall_wire, stimulus.stall_host]);
         self.acknowledged(&message)?;
+        self.window.forget();
         self.write_words(&words)?;
         self.commit()?;
-        self.write_words(&[(window::CONTROL << window::REGION_SHIFT | window::CONTROL_MODE, window::CONTROL_SERVE)])?;
+        self.write_words(&[(tables::MODE, window::CONTROL_SERVE)])?;
         self.wait_swept()?;
         self.clocks = 0;
         Ok(())
@@ -258,6 +326,23 @@ impl Engine for Verilog {
         Ok(FlowState { tick, entries, sequence: turns.into_iter().map(low_half).collect() })
     }
 
+    fn resume(&mut self, state: &FlowState, time_ns: u64) -> Result<(), EngineError> {
+        state
+            .check(&self.tables.geometry)
+            .map_err(|message| EngineError::FlowState { engine: NAME.to_owned(), message })?;
+        self.write_words(&[(tables::MODE, 0)])?;
+        self.wait_swept()?;
+        self.write_words(&[(tables::TICK, u32::from(state.tick) | window::CONTROL_TICK_TIMEOUTS)])?;
+        self.wait_swept()?;
+        self.write_words(&tables::flow_words(state))?;
+        // Once more around, for what is not live.
+        self.set_tick(state.tick)?;
+        self.wait_swept()?;
+        self.write_words(&[(tables::MODE, window::CONTROL_SERVE)])?;
+        self.tables.ticks.resume(time_ns);
+        Ok(())
+    }
+
     fn live_flows(&mut self) -> Result<Vec<u32>, EngineError> {
         let tick = tables::tick(self.wait_swept()?);
         self.set_tick(tick)?;
@@ -290,11 +375,8 @@ impl Drop for Verilog {
 fn with_recipe<T>(profile: Profile, fault: Option<Stage>, traced: bool, use_it: impl FnOnce(Recipe<'_>) -> T) -> T {
     let verilog = profile.verilog(fault);
     let geometry = profile.geometry();
-    let defines = [
-        format!("BUS_BYTES={}", geometry.bus_bytes),
-        format!("READ_CLOCKS={}", window::READ_CLOCKS),
-        format!("STUCK_CLOCKS={}", stimulus::stuck_clocks(&geometry)),
-    ];
+    let defines =
+        [format!("BUS_BYTES={}", geometry.bus_bytes), format!("STUCK_CLOCKS={}", stimulus::stuck_clocks(&geometry))];
     use_it(Recipe { verilog: &verilog, top: emit::TOP, harness: HARNESS, defines: &defines, traced })
 }
 
@@ -316,6 +398,11 @@ fn get<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     from.read_exact(&mut bytes)?;
     Ok(bytes)
+}
+
+fn get_words(from: &mut impl Read) -> io::Result<Vec<u32>> {
+    let count = u32::from_le_bytes(get(from)?);
+    (0..count).map(|_| Ok(u32::from_le_bytes(get(from)?))).collect()
 }
 
 fn get_bytes(from: &mut impl Read) -> io::Result<Vec<u8>> {

@@ -73,7 +73,13 @@ impl Bench {
 
     fn read(&mut self, region: u32, word: u32) -> u32 {
         self.core.read_address.next = u64::from((region << window::REGION_SHIFT) | word).into();
-        for _ in 0..window::READ_CLOCKS {
+        self.core.read_enable.next = true;
+        while !self.core.read_ready.val() {
+            self.clock();
+        }
+        self.clock();
+        self.core.read_enable.next = false;
+        while !self.core.read_valid.val() {
             self.clock();
         }
         self.core.read_data.val().to_u32()

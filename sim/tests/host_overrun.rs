@@ -93,7 +93,13 @@ impl Bench {
 
     fn read(&mut self, address: u32) -> u32 {
         self.core.read_address.next = u64::from(address).into();
-        for _ in 0..window::READ_CLOCKS {
+        self.core.read_enable.next = true;
+        while !self.core.read_ready.val() {
+            self.clock();
+        }
+        self.clock();
+        self.core.read_enable.next = false;
+        while !self.core.read_valid.val() {
             self.clock();
         }
         self.core.read_data.val().to_u32()
@@ -133,7 +139,10 @@ fn host_that_does_not_drain_loses_whole_frames_and_stops_nothing() {
     // Two beats more than the queue holds may wait in the register slice behind it.
     let fitting = HOST_QUEUE_BEATS / beats..=(HOST_QUEUE_BEATS + 2) / beats;
     assert!(fitting.contains(&(offered - lost)), "{lost} of {offered} lost");
-    let counted = bench.read(u32::from(Verdict::PassOtherMac.code()) * window::COUNTER_WORDS) as usize;
+    let counted = bench.read(
+        (window::COUNTER_VERDICT << window::REGION_SHIFT)
+            | (u32::from(Verdict::PassOtherMac.code()) * window::COUNTER_WORDS),
+    ) as usize;
     assert_eq!(counted, offered, "lost frames have a verdict too");
     bench.core.m_axis_host.tready.next = true;
     for _ in 0..1_000 {

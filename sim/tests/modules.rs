@@ -28,6 +28,9 @@ use maglane_sim::module::{Inputs, Memories, Recording, record};
 use maglane_sim::replay::{ReplayError, Simulator};
 use rust_hdl::prelude::*;
 
+#[path = "modules/registers.rs"]
+mod registers;
+
 #[test]
 fn every_block_and_its_verilog_agree() {
     let recordings = [
@@ -45,6 +48,7 @@ fn every_block_and_its_verilog_agree() {
         record("second_half", SecondHalf::default, |b| &mut b.clock, |b, _, r| b.s_state.next = sip_state(r)),
         absorb(),
         control(),
+        registers::registers(),
         parse::<256>("parse_256"),
         parse::<512>("parse_512"),
         classify(),
@@ -303,7 +307,6 @@ fn counter_set() -> Recording {
             b.index.next = r.bits();
             b.length.next = r.bits();
             b.read_index.next = r.bits();
-            b.read_word.next = r.bits();
         },
     )
 }
@@ -406,7 +409,7 @@ fn control() -> Recording {
         |b| &mut b.clock,
         |b, clock, r| {
             b.reset.next = clock < 2;
-            b.address.next = (r.below(3) << 28 | r.below(26)).into();
+            b.address.next = (r.below(6) << 28 | r.below(26)).into();
             b.data.next = r.bits();
             b.enable.next = r.chance(12);
             b.drained.next = r.chance(8);
@@ -577,7 +580,7 @@ fn classify() -> Recording {
             // Rows change all the time; few enough keys that many frames match.
             let word = r.below(8);
             b.write_enable.next = r.chance(14);
-            b.write_address.next = (2 << 28 | r.below(8) << 3 | word).into();
+            b.port_address.next = (2 << 28 | r.below(2) << 24 | r.below(8) << 3 | word).into();
             let port = r.below(4) << 8;
             let flags = 1 | r.below(2) << 1 | r.below(2) << 2 | r.below(2) << 3;
             b.write_data.next = match word {
@@ -643,10 +646,14 @@ fn select() -> Recording {
             b.reset.next = clock < 2;
             b.write_enable.next = r.chance(12);
             b.side.next = clock / 50 % 2 == 1;
-            b.write_address.next = ((3 + r.below(2)) << 28 | r.below(256)).into();
+            b.port_address.next = ((3 + r.below(4)) << 28 | r.below(10) << 24 | r.below(256)).into();
             b.write_data.next = if r.chance(3) { 0xffff_ffff_u64.into() } else { r.bits() };
             b.s_valid.next = r.chance(12);
-            b.read_address.next = r.bits();
+            b.read_flow.next = r.chance(4);
+            b.quiet.next = clock % 40 < 4;
+            b.set_tick.next = clock % 200 == 0;
+            b.set_tick_value.next = r.bits();
+            b.set_timeouts.next = r.chance(8);
             b.timeouts.next = timeouts(r);
             b.tick_due.next = r.chance(1) && r.chance(1);
             b.may_start.next = r.chance(15);

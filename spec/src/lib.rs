@@ -16,6 +16,7 @@ pub mod flow;
 pub mod geometry;
 pub mod image;
 pub mod limit;
+pub mod register;
 pub mod row;
 pub mod siphash;
 pub mod stage;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use maglane_spec::counter::PacketsBytes;
 use maglane_spec::limit::{NO_BACKEND, NO_SERVICE};
-use maglane_spec::{FlowOutcome, TableImage, Verdict};
+use maglane_spec::{FlowOutcome, Geometry, TableImage, Verdict, flow};
 
 /// A frame as it came in, from destination MAC to the end of payload, without FCS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,14 @@ pub enum EngineError {
         /// The tick in use, in milliseconds.
         own: u32,
     },
+    /// A flow table that is to be taken over is not one of this engine's.
+    #[error("engine `{engine}` cannot take over the flow table: {message}")]
+    FlowState {
+        /// The engine.
+        engine: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A simulated engine stopped: its message says why.
     #[error("engine `{engine}`: {message}")]
     Stopped {
@@ -105,6 +113,35 @@ pub enum EngineError {
         /// What happened, and what to do.
         message: String,
     },
+}
+
+impl FlowState {
+    /// That an engine of these sizes can take this over.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, geometry: &Geometry) -> Result<(), String> {
+        let sizes = [
+            ("entries", self.entries.len(), geometry.flow_sets as usize * flow::WAYS),
+            ("turns", self.sequence.len(), geometry.services as usize),
+        ];
+        for (what, has, needs) in sizes {
+            if has != needs {
+                return Err(format!("it has {has} {what}, and the engine {needs}"));
+            }
+        }
+        if self.tick >= flow::TICKS {
+            return Err(format!("its tick is {}, and ticks are counted modulo {}", self.tick, flow::TICKS));
+        }
+        let stray = self.entries.iter().position(|entry| {
+            entry & 3 != u64::from(flow::STATE_EMPTY)
+                && (entry >> flow::BACKEND_SHIFT & 0xffff) >= u64::from(geometry.backends)
+        });
+        stray.map_or(Ok(()), |at| {
+            let (set, way) = (at / flow::WAYS, at % flow::WAYS);
+            Err(format!("set {set}, way {way}: its backend is none of the {} that the engine has", geometry.backends))
+        })
+    }
 }
 
 /// An engine of the cross-check.
@@ -142,6 +179,15 @@ pub trait Engine {
     /// # Errors
     /// When a simulator stopped.
     fn flow_state(&mut self) -> Result<FlowState, EngineError>;
+
+    /// Takes over from another engine of the same sizes: its flow table, its tick, its turns. What is not live by the
+    /// timeouts of this engine's tables is gone. `time_ns` is that of the last frame of the other engine, so that the next
+    /// one's says how many ticks have passed.
+    ///
+    /// # Errors
+    /// When the state is not of this engine's sizes or points at what is not there: the engine is unchanged. When a
+    /// simulator stopped.
+    fn resume(&mut self, state: &FlowState, time_ns: u64) -> Result<(), EngineError>;
 
     /// Live flows by backend id, of all backends that the geometry has room for: a card counts them as its sweeper goes
     /// round, and is made to go round once more.

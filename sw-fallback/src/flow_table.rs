@@ -105,6 +105,16 @@ impl FlowTable {
         self.tick = (ticks.wrapping_add(u64::from(self.tick)) & TICK_MASK) as u8;
     }
 
+    /// Takes over the entries of another table of this size at its tick; what is not live by these timeouts is gone.
+    pub(crate) fn resume(&mut self, entries: &[u64], tick: u8, timeouts: [u8; 3]) {
+        let (sets, _) = entries.as_chunks::<WAYS>();
+        for (own, set) in self.sets.iter_mut().zip(sets) {
+            own.0 = set.map(|entry| if state(entry) == STATE_EMPTY { 0 } else { entry });
+        }
+        self.tick = tick;
+        self.sweep(0, timeouts);
+    }
+
     /// Empties the table and goes back to tick 0.
     pub(crate) fn clear(&mut self) {
         self.sets.fill(Set::default());

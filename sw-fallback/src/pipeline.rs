@@ -275,6 +275,16 @@ impl Engine for Pipeline {
         Ok(FlowState { tick: self.flows.tick(), entries: self.flows.entries().collect(), sequence: self.turns.clone() })
     }
 
+    fn resume(&mut self, state: &FlowState, time_ns: u64) -> Result<(), EngineError> {
+        let refused = |message| EngineError::FlowState { engine: NAME.to_owned(), message };
+        state.check(&self.geometry).map_err(refused)?;
+        let Some(image) = &self.image else { return Err(refused("it has no tables yet".to_owned())) };
+        self.flows.resume(&state.entries, state.tick, image.datapath.timeout_ticks);
+        self.turns.clone_from(&state.sequence);
+        self.clock = TickClock::at(image.datapath.tick_ms.value(), time_ns);
+        Ok(())
+    }
+
     fn live_flows(&mut self) -> Result<Vec<u32>, EngineError> {
         Ok(self.flows.live_by_backend(self.geometry.backends as usize))
     }

@@ -25,6 +25,13 @@ impl TickClock {
         Self { tick_ns, tick: 0, next_ns: tick_ns }
     }
 
+    /// A clock whose greatest tick so far is that of a time stamp.
+    pub(crate) fn at(tick_ms: u32, time_ns: u64) -> Self {
+        let mut clock = Self::new(tick_ms);
+        clock.advance(time_ns);
+        clock
+    }
+
     /// Ticks from the greatest so far to that of a time stamp; 0 when the time stamp is in an earlier one.
     pub(crate) fn advance(&mut self, time_ns: u64) -> u64 {
         if time_ns < self.next_ns {

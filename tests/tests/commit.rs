@@ -80,12 +80,14 @@ fn commits_under_traffic(profile: Profile, stimulus: Stimulus) {
         let mut staged = card.stage(&new).unwrap();
         let all: HashMap<u32, u32> = new.words().collect();
         staged.extend(garbage.iter().map(|(address, _)| (*address, all[address])));
+        // In order, so that the window stays where it is.
+        staged.sort_unstable();
         garbage = (0..600).map(|_| some_word(&mut random)).collect();
         // The first of the commits waits for frames, and so the others are lost.
         let posted = staged.into_iter().map(|word| (0, word)).chain([(at, COMMIT); 8]);
         let posted: Vec<(u32, (u32, u32))> = posted.chain(garbage.iter().map(|&word| (at, word))).collect();
         // Sides that have never been written take longer than the frames.
-        let early = posted.len().saturating_sub(2_500);
+        let early = posted.len().saturating_sub(1_500);
         card.post(&posted[..early]).unwrap();
         card.process(&[]).unwrap();
         card.post(&posted[early..]).unwrap();

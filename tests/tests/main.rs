@@ -13,3 +13,4 @@ mod flows;
 mod generator;
 mod hostile;
 mod katran;
+mod port;

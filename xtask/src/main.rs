@@ -4,6 +4,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 mod proof;
+mod registers;
 mod synthesis;
 mod tidy;
 mod tools;
@@ -30,6 +31,7 @@ const STEPS: &[Step] = &[
         &["rtl", "emit", "--profile", "sume", "--profile", "alveo", "--out", "hw/verilog", "--check"],
     ),
     Step::Maglane("rtl-lint", &["rtl", "lint"]),
+    Step::Check("registers", registers::check),
     Step::Check("captures", captures),
     Step::Check("synthesis", synthesis::gate),
     Step::Check("proof", proof::prove),
@@ -40,6 +42,7 @@ const STEPS: &[Step] = &[
 
 /// Steps that `ci` leaves out, for the time that they take.
 const APART: &[Step] = &[
+    Step::Check("registers-write", registers::write),
     Step::Check("prove", proof::prove_all),
     Step::Check("synthesis-table", synthesis::table),
     Step::Check("synthesis-timing", synthesis::timing),

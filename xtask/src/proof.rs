@@ -52,7 +52,7 @@ const CHECKERS: [Checker; 2] = [
         bugs: bugs::axi_stream::BUGS,
     },
 ];
-const VERILOG: [&str; 2] = ["hw/verilog/maglane_core_sume.v", "hw/verilog/maglane_core_alveo.v"];
+const VERILOG: [&str; 2] = ["hw/verilog/maglane_card_sume.v", "hw/verilog/maglane_card_alveo.v"];
 
 /// Fingerprints of what bugs were planted in when all of them were last seen.
 const SEEN: &str = "hw/formal/seen.txt";

@@ -270,5 +270,5 @@ fn emit(profile: &str) -> Result<PathBuf, String> {
     let directory = tools::directory("synthesis")?;
     let out = directory.to_str().ok_or("the target directory's name is not UTF-8")?;
     crate::maglane(&["rtl", "emit", "--profile", profile, "--out", out])?;
-    Ok(directory.join(format!("maglane_core_{profile}.v")))
+    Ok(directory.join(format!("maglane_card_{profile}.v")))
 }

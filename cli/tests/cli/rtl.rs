@@ -5,10 +5,10 @@ use super::Folder;
 #[test]
 fn emitted_file_is_up_to_date_until_it_is_changed() {
     let folder = Folder::new();
-    let name = "maglane_core_ecp5.v";
+    let name = "maglane_card_ecp5.v";
     folder.run(&["rtl", "emit", "--profile", "ecp5"]).ended(0).says(name);
     let text = std::fs::read_to_string(folder.path(name)).unwrap();
-    assert!(text.contains("module maglane_core("));
+    assert!(text.contains("module maglane_card("));
     let check = ["rtl", "emit", "--profile", "ecp5", "--check"];
     folder.run(&check).ended(0).says("up to date");
     folder.put(name, text.replacen("endmodule", "endmodule ", 1));

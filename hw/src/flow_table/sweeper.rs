@@ -5,7 +5,8 @@
 //! several ticks at once, with a replay, is a round under limits that are lower by as many, without any frame
 //! in the flow table; after reset a step of 64 clears the memory.
 //!
-//! New timeouts hold from the next step of the tick on: in mid-round, longer ones would revive what is yet to be cleared.
+//! New timeouts hold from the next step of the tick on, or from a tick that is set with them: in mid-round, longer ones
+//! would revive what is yet to be cleared.
 
 use rust_hdl::prelude::*;
 
@@ -50,6 +51,8 @@ pub struct Sweeper<const F: usize> {
     pub set: Signal<In, Bit>,
     /// The tick that is set.
     pub set_tick: Signal<In, Bits<6>>,
+    /// The round that it starts takes the timeouts over, as a step does.
+    pub set_timeouts: Signal<In, Bit>,
     /// Ticks to step by, or 0; from 64 on, 64 + ticks modulo 64. To be held until `stepped`.
     pub step: Signal<In, Bits<7>>,
     /// A round may begin: what the last one has counted is put away. While it may not, `set` is lost.
@@ -58,7 +61,7 @@ pub struct Sweeper<const F: usize> {
     pub idle: Signal<In, Bit>,
     /// The step is done, and frames may enter.
     pub stepped: Signal<Out, Bit>,
-    /// A frame uses this clock.
+    /// A frame or the read port uses this clock.
     pub busy: Signal<In, Bit>,
     /// This clock sweeps a set.
     pub sweep: Signal<Out, Bit>,
@@ -157,6 +160,9 @@ impl<const F: usize> Logic for Sweeper<F> {
             }
         } else if self.set.val() & self.may_start.val() {
             self.tick_reg.d.next = self.set_tick.val();
+            if self.set_timeouts.val() {
+                self.timeouts_reg.d.next = self.timeouts.val();
+            }
             self.start.next = true;
         } else if ((self.step.val() != 0) & self.idle.val()) & (self.may_start.val() & !self.stepped_reg.q.val()) {
             self.start.next = true;

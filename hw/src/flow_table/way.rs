@@ -99,6 +99,8 @@ pub struct Way<const F: usize, const T: usize, const B: usize> {
     pub attributes_waddr: Signal<In, Bits<B>>,
     /// Its attributes.
     pub attributes_wdata: Signal<In, Attributes>,
+    /// Staged attributes of that backend, a clock later.
+    pub staged_attributes: Signal<Out, Attributes>,
     /// The backends' attributes, a copy of its own for each way.
     pub attributes: SidedRam<Attributes, B>,
     tags: Ram<Bits<T>, F>,
@@ -183,6 +185,7 @@ impl<const F: usize, const T: usize, const B: usize> Logic for Way<F, T, B> {
         self.attributes.waddr.next = self.attributes_waddr.val();
         self.attributes.wdata.next = self.attributes_wdata.val();
         self.attributes.we.next = self.attributes_we.val();
+        self.staged_attributes.next = self.attributes.staged.val();
 
         // Clock 1: the memories' words.
         self.read_tag.next = self.tags.rdata.val();

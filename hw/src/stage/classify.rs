@@ -53,12 +53,14 @@ pub struct Classify<const A: usize> {
     pub reset: Signal<In, Bit>,
     /// Settings of the datapath.
     pub settings: Signal<In, Settings>,
-    /// Address on the table port; see [`window`].
-    pub write_address: Signal<In, Bits<32>>,
-    /// Word on the table port.
+    /// Address on the port; see [`window`].
+    pub port_address: Signal<In, Bits<32>>,
+    /// Word on the port.
     pub write_data: Signal<In, Bits<32>>,
-    /// Write enable of the table port.
+    /// Write enable of the port.
     pub write_enable: Signal<In, Bit>,
+    /// Staged word at the address on the port, three clocks later.
+    pub staged: Signal<Out, Bits<32>>,
     /// Side of the tables that serves.
     pub side: Signal<In, Bit>,
     /// A frame enters the stage.
@@ -84,6 +86,9 @@ pub struct Classify<const A: usize> {
     pub all1: RowRam<A>,
     write_hit: Signal<Local, Bit>,
     write_table: Signal<Local, Bit>,
+    copy_reg: DFF<Bit>,
+    table_reg: DFF<Bit>,
+    staged_reg: [DFF<Bits<32>>; 2],
     table_bit: Constant<Bits<5>>,
     half: [Signal<Local, Bits<32>>; 5],
     seeds: [Signal<Local, Bits<32>>; 10],
@@ -140,9 +145,10 @@ impl<const A: usize> Default for Classify<A> {
             clock: Default::default(),
             reset: Default::default(),
             settings: Default::default(),
-            write_address: Default::default(),
+            port_address: Default::default(),
             write_data: Default::default(),
             write_enable: Default::default(),
+            staged: Default::default(),
             side: Default::default(),
             s_valid: Default::default(),
             s_frame: Default::default(),
@@ -156,6 +162,9 @@ impl<const A: usize> Default for Classify<A> {
             all1: Default::default(),
             write_hit: Default::default(),
             write_table: Default::default(),
+            copy_reg: Default::default(),
+            table_reg: Default::default(),
+            staged_reg: std::array::from_fn(|_| Default::default()),
             table_bit: Constant::new(((A + 3) as u64).into()),
             half: std::array::from_fn(|_| Default::default()),
             seeds: std::array::from_fn(|_| Default::default()),
@@ -228,7 +237,7 @@ impl<const A: usize> Classify<A> {
 impl<const A: usize> Logic for Classify<A> {
     #[hdl_gen]
     fn update(&mut self) {
-        dff_setup!(self, clock, valid_reg, hits_reg, row_reg, found_reg);
+        dff_setup!(self, clock, valid_reg, hits_reg, row_reg, found_reg, copy_reg, table_reg);
         clock!(self, clock, exact0, exact1, all0, all1);
         for i in 0..10 {
             self.frame_reg[i].clock.next = self.clock.val();
@@ -239,6 +248,7 @@ impl<const A: usize> Logic for Classify<A> {
             self.product1_late_reg[i].clock.next = self.clock.val();
         }
         for i in 0..2 {
+            self.staged_reg[i].clock.next = self.clock.val();
             self.row_exact0_reg[i].clock.next = self.clock.val();
             self.row_exact1_reg[i].clock.next = self.clock.val();
             self.row_all0_reg[i].clock.next = self.clock.val();
@@ -256,24 +266,37 @@ impl<const A: usize> Logic for Classify<A> {
 
         // Table port: word 8 r + w of the region is word w of row r; sub-table 1 follows sub-table 0.
         self.write_hit.next =
-            self.write_enable.val() & (self.write_address.val().get_bits::<4>(28) == self.region.val());
-        self.exact0.wword.next = self.write_address.val().get_bits::<3>(0);
-        self.exact1.wword.next = self.write_address.val().get_bits::<3>(0);
-        self.all0.wword.next = self.write_address.val().get_bits::<3>(0);
-        self.all1.wword.next = self.write_address.val().get_bits::<3>(0);
-        self.exact0.waddr.next = self.write_address.val().get_bits::<A>(3);
-        self.exact1.waddr.next = self.write_address.val().get_bits::<A>(3);
-        self.all0.waddr.next = self.write_address.val().get_bits::<A>(3);
-        self.all1.waddr.next = self.write_address.val().get_bits::<A>(3);
+            self.write_enable.val() & (self.port_address.val().get_bits::<4>(28) == self.region.val());
+        self.exact0.wword.next = self.port_address.val().get_bits::<3>(0);
+        self.exact1.wword.next = self.port_address.val().get_bits::<3>(0);
+        self.all0.wword.next = self.port_address.val().get_bits::<3>(0);
+        self.all1.wword.next = self.port_address.val().get_bits::<3>(0);
+        self.exact0.waddr.next = self.port_address.val().get_bits::<A>(3);
+        self.exact1.waddr.next = self.port_address.val().get_bits::<A>(3);
+        self.all0.waddr.next = self.port_address.val().get_bits::<A>(3);
+        self.all1.waddr.next = self.port_address.val().get_bits::<A>(3);
         self.exact0.wdata.next = self.write_data.val();
         self.exact1.wdata.next = self.write_data.val();
         self.all0.wdata.next = self.write_data.val();
         self.all1.wdata.next = self.write_data.val();
-        self.write_table.next = self.write_address.val().get_bit(self.table_bit.val().index());
+        self.write_table.next = self.port_address.val().get_bit(self.table_bit.val().index());
         self.exact0.we.next = self.write_hit.val() & !self.write_table.val();
         self.all0.we.next = self.write_hit.val() & !self.write_table.val();
         self.exact1.we.next = self.write_hit.val() & self.write_table.val();
         self.all1.we.next = self.write_hit.val() & self.write_table.val();
+
+        self.copy_reg.d.next = self.port_address.val().get_bit(24);
+        self.table_reg.d.next = self.write_table.val();
+        self.staged_reg[0].d.next = self.exact0.staged.val();
+        if self.copy_reg.q.val() & self.table_reg.q.val() {
+            self.staged_reg[0].d.next = self.all1.staged.val();
+        } else if self.copy_reg.q.val() {
+            self.staged_reg[0].d.next = self.all0.staged.val();
+        } else if self.table_reg.q.val() {
+            self.staged_reg[0].d.next = self.exact1.staged.val();
+        }
+        self.staged_reg[1].d.next = self.staged_reg[0].q.val();
+        self.staged.next = self.staged_reg[1].q.val();
 
         // Products of the key words; numbers, so lanes are swapped. The destination port is the upper half of its word.
         self.half[0].next = self.s_tuple.val().destination0;

@@ -32,12 +32,15 @@ pub struct Select<const S: usize, const L: usize, const B: usize, const F: usize
     pub clock: Signal<In, Clock>,
     /// Synchronous reset, active high.
     pub reset: Signal<In, Bit>,
-    /// Address on the table port; see [`window`].
-    pub write_address: Signal<In, Bits<32>>,
-    /// Word on the table port.
+    /// Address on the port; see [`window`].
+    pub port_address: Signal<In, Bits<32>>,
+    /// Word on the port.
     pub write_data: Signal<In, Bits<32>>,
-    /// Write enable of the table port.
+    /// Write enable of the port.
     pub write_enable: Signal<In, Bit>,
+    /// The card is in bypass, and a word at the port may go into the flow table or the turns: no frame and no sweep of
+    /// before is left.
+    pub quiet: Signal<In, Bit>,
     /// Side of the tables that serves.
     pub side: Signal<In, Bit>,
     /// Timeouts of the flow table, as the next step of the tick takes them over.
@@ -46,6 +49,8 @@ pub struct Select<const S: usize, const L: usize, const B: usize, const F: usize
     pub set_tick: Signal<In, Bit>,
     /// To this value.
     pub set_tick_value: Signal<In, Bits<6>>,
+    /// And the timeouts hold from then on.
+    pub set_timeouts: Signal<In, Bit>,
     /// The card's own time says that the tick is due.
     pub tick_due: Signal<In, Bit>,
     /// A frame is there.
@@ -64,12 +69,20 @@ pub struct Select<const S: usize, const L: usize, const B: usize, const F: usize
     pub m_row: Signal<Out, Row>,
     /// The flow table has been cleared after reset.
     pub ready: Signal<Out, Bit>,
-    /// Address of the read port; see [`window`].
-    pub read_address: Signal<In, Bits<32>>,
-    /// Word of the flow table there, three clocks later.
-    pub read_flow: Signal<Out, Bits<32>>,
+    /// An entry of the flow table is read in this clock, if it is not `flow_busy`.
+    pub read_flow: Signal<In, Bit>,
+    /// A frame uses the flow table in this clock.
+    pub flow_busy: Signal<Out, Bit>,
+    /// A frame uses the turns in this clock.
+    pub turn_busy: Signal<Out, Bit>,
+    /// Tag of the entry at the address on the port, three clocks later.
+    pub read_tag: Signal<Out, Bits<40>>,
+    /// The rest of it.
+    pub read_rest: Signal<Out, Bits<24>>,
     /// Turn of the service there, three clocks later.
     pub read_turn: Signal<Out, Bits<32>>,
+    /// Staged word there of lookup and backend memory, three clocks later.
+    pub staged: Signal<Out, Bits<32>>,
     /// A round of the sweeper may begin.
     pub may_start: Signal<In, Bit>,
     /// What the sweeper finds.
@@ -119,13 +132,30 @@ pub struct Select<const S: usize, const L: usize, const B: usize, const F: usize
     decided_service: Signal<Local, Bits<16>>,
     h_low: Signal<Local, Bits<32>>,
     h_high: Signal<Local, Bits<32>>,
-    tag: Signal<Local, Bits<40>>,
     swept: Signal<Local, Bit>,
+    copy: Signal<Local, Bits<4>>,
+    copy_way: Signal<Local, Bits<4>>,
+    to_flow: Signal<Local, Bit>,
+    to_turn: Signal<Local, Bit>,
     way_reg: DFF<Bits<3>>,
-    half_reg: [DFF<Bit>; 2],
-    read_flow_reg: DFF<Bits<32>>,
+    low_reg: DFF<Bits<32>>,
+    load_tag: Signal<Local, Bits<40>>,
+    read_tag_reg: DFF<Bits<40>>,
+    read_rest_reg: DFF<Bits<24>>,
     read_turn_reg: [DFF<Bits<16>>; 2],
+    copy_reg: [DFF<Bits<4>>; 2],
+    word_reg: [DFF<Bits<3>>; 2],
+    is_lookup_reg: DFF<Bit>,
+    of_way: Signal<Local, Bit>,
+    attributes: Signal<Local, Attributes>,
+    way_attributes: Signal<Local, Attributes>,
+    first_copy: Signal<Local, Bits<32>>,
+    way_copy: Signal<Local, Bits<32>>,
+    staged_reg: [DFF<Bits<32>>; 2],
     region_backend: Constant<Bits<4>>,
+    region_lookup: Constant<Bits<4>>,
+    region_flow_table: Constant<Bits<4>>,
+    region_sequence: Constant<Bits<4>>,
     no_service: Constant<Bits<16>>,
     two_choice: Constant<Bits<8>>,
     by_turn: Constant<Bits<8>>,
@@ -141,13 +171,15 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Default for
         Self {
             clock: Default::default(),
             reset: Default::default(),
-            write_address: Default::default(),
+            port_address: Default::default(),
             write_data: Default::default(),
             write_enable: Default::default(),
+            quiet: Default::default(),
             side: Default::default(),
             timeouts: Default::default(),
             set_tick: Default::default(),
             set_tick_value: Default::default(),
+            set_timeouts: Default::default(),
             tick_due: Default::default(),
             s_valid: Default::default(),
             s_ready: Default::default(),
@@ -157,9 +189,13 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Default for
             m_frame: Default::default(),
             m_row: Default::default(),
             ready: Default::default(),
-            read_address: Default::default(),
             read_flow: Default::default(),
+            flow_busy: Default::default(),
+            turn_busy: Default::default(),
+            read_tag: Default::default(),
+            read_rest: Default::default(),
             read_turn: Default::default(),
+            staged: Default::default(),
             may_start: Default::default(),
             visit: Default::default(),
             rests: Default::default(),
@@ -202,13 +238,30 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Default for
             decided_service: Default::default(),
             h_low: Default::default(),
             h_high: Default::default(),
-            tag: Default::default(),
             swept: Default::default(),
+            copy: Default::default(),
+            copy_way: Default::default(),
+            to_flow: Default::default(),
+            to_turn: Default::default(),
             way_reg: Default::default(),
-            half_reg: std::array::from_fn(|_| Default::default()),
-            read_flow_reg: Default::default(),
+            low_reg: Default::default(),
+            load_tag: Default::default(),
+            read_tag_reg: Default::default(),
+            read_rest_reg: Default::default(),
             read_turn_reg: std::array::from_fn(|_| Default::default()),
+            copy_reg: std::array::from_fn(|_| Default::default()),
+            word_reg: std::array::from_fn(|_| Default::default()),
+            is_lookup_reg: Default::default(),
+            of_way: Default::default(),
+            attributes: Default::default(),
+            way_attributes: Default::default(),
+            first_copy: Default::default(),
+            way_copy: Default::default(),
+            staged_reg: std::array::from_fn(|_| Default::default()),
             region_backend: Constant::new(u64::from(window::BACKEND).into()),
+            region_lookup: Constant::new(u64::from(window::LOOKUP).into()),
+            region_flow_table: Constant::new(u64::from(window::FLOW_TABLE).into()),
+            region_sequence: Constant::new(u64::from(window::SEQUENCE).into()),
             no_service: Constant::new(u64::from(NO_SERVICE).into()),
             two_choice: Constant::new(u64::from(ServiceRow::SELECTION_TWO_CHOICE).into()),
             by_turn: Constant::new(u64::from(ServiceRow::SELECTION_SEQUENCE).into()),
@@ -261,7 +314,10 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
             peek_reg,
             row_reg,
             way_reg,
-            read_flow_reg
+            low_reg,
+            read_tag_reg,
+            read_rest_reg,
+            is_lookup_reg
         );
         clock!(self, clock, lookup, flow_table, backend);
         for i in 0..17 {
@@ -271,8 +327,10 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
             self.operation_reg[i].clock.next = self.clock.val();
         }
         for i in 0..2 {
-            self.half_reg[i].clock.next = self.clock.val();
             self.read_turn_reg[i].clock.next = self.clock.val();
+            self.copy_reg[i].clock.next = self.clock.val();
+            self.word_reg[i].clock.next = self.clock.val();
+            self.staged_reg[i].clock.next = self.clock.val();
         }
         self.flow_table.reset.next = self.reset.val();
 
@@ -281,17 +339,32 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
         self.flow_table.side.next = self.side.val();
 
         // Table port.
-        self.write_region.next = self.write_address.val().get_bits::<4>(28);
-        self.backend.waddr.next = self.write_address.val().get_bits::<B>(3);
-        self.backend.wword.next = self.write_address.val().get_bits::<3>(0);
+        self.write_region.next = self.port_address.val().get_bits::<4>(28);
+        self.backend.waddr.next = self.port_address.val().get_bits::<B>(3);
+        self.backend.wword.next = self.port_address.val().get_bits::<3>(0);
         self.backend.wdata.next = self.write_data.val();
         self.backend.we.next = self.write_enable.val() & (self.write_region.val() == self.region_backend.val());
-        self.lookup.write_address.next = self.write_address.val();
+        self.lookup.port_address.next = self.port_address.val();
         self.lookup.write_data.next = self.write_data.val();
         self.lookup.write_enable.next = self.write_enable.val();
         self.flow_table.attributes_waddr.next = self.lookup.attributes_waddr.val();
         self.flow_table.attributes_wdata.next = self.lookup.attributes_wdata.val();
         self.flow_table.attributes_we.next = self.lookup.attributes_we.val();
+
+        // An entry of the flow table is written with its high word.
+        self.to_flow.next = self.write_enable.val() & (self.write_region.val() == self.region_flow_table.val());
+        self.to_turn.next =
+            (self.write_enable.val() & self.quiet.val()) & (self.write_region.val() == self.region_sequence.val());
+        if self.to_flow.val() & !self.port_address.val().get_bit(0) {
+            self.low_reg.d.next = self.write_data.val();
+        }
+        self.load_tag.next = bit_cast::<40, 8>(self.low_reg.q.val().get_bits::<8>(24))
+            | (bit_cast::<40, 32>(self.write_data.val()) << 8);
+        self.flow_table.load_valid.next = (self.to_flow.val() & self.quiet.val()) & self.port_address.val().get_bit(0);
+        self.flow_table.load_set.next = self.port_address.val().get_bits::<F>(4);
+        self.flow_table.load_way.next = self.port_address.val().get_bits::<3>(1);
+        self.flow_table.load_tag.next = self.load_tag.val();
+        self.flow_table.load_rest.next = self.low_reg.q.val().get_bits::<24>(0);
 
         // Whether the frame at the head may enter.
         self.head.next = self.s_frame.val();
@@ -316,6 +389,7 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
         self.flow_table.timeouts.next = self.timeouts.val();
         self.flow_table.set_tick.next = self.set_tick.val();
         self.flow_table.set_tick_value.next = self.set_tick_value.val();
+        self.flow_table.set_timeouts.next = self.set_timeouts.val();
         self.flow_table.step.next = self.request_reg.q.val();
         self.flow_table.idle.next = self.stepping.val() & (self.reach_reg.q.val() == 0);
         if self.take.val() {
@@ -422,6 +496,10 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
         if !self.flow_table.ready.val() {
             self.lookup.turn_service.next = self.flow_table.sweep_set.val().get_bits::<S>(0);
         }
+        self.lookup.turn_load.next = self.to_turn.val();
+        if self.to_turn.val() {
+            self.lookup.turn_service.next = self.port_address.val().get_bits::<S>(0);
+        }
 
         // Clocks 15 to 17: the backend's row.
         self.backend.raddr.next = self.backend_id.val().get_bits::<B>(0);
@@ -431,23 +509,59 @@ impl<const S: usize, const L: usize, const B: usize, const F: usize> Logic for S
         self.m_valid.next = self.valid_reg.q.val().get_bit(16);
         self.ready.next = self.flow_table.ready.val();
 
-        // Read port: word of the entry in bit 0, way in bits 3..1, set above.
-        self.flow_table.read_set.next = self.read_address.val().get_bits::<F>(4);
-        self.way_reg.d.next = self.read_address.val().get_bits::<3>(1);
-        self.flow_table.read_way.next = self.way_reg.q.val();
-        self.half_reg[0].d.next = self.read_address.val().get_bit(0);
-        self.half_reg[1].d.next = self.half_reg[0].q.val();
-        self.tag.next = self.flow_table.read_tag.val();
-        self.read_flow_reg.d.next = bit_cast::<32, 24>(self.flow_table.read_rest.val())
-            | (bit_cast::<32, 8>(self.tag.val().get_bits::<8>(0)) << 24);
-        if self.half_reg[1].q.val() {
-            self.read_flow_reg.d.next = self.tag.val().get_bits::<32>(8);
+        // Reads: word of the entry in bit 0, way in bits 3..1, set above.
+        self.flow_table.read_valid.next = self.read_flow.val();
+        self.flow_table.read_set.next = self.port_address.val().get_bits::<F>(4);
+        self.copy.next = self.port_address.val().get_bits::<4>(24);
+        self.copy_way.next = self.copy.val() - 2;
+        self.way_reg.d.next = self.port_address.val().get_bits::<3>(1);
+        if self.write_region.val() == self.region_backend.val() {
+            self.way_reg.d.next = self.copy_way.val().get_bits::<3>(0);
         }
-        self.read_flow.next = self.read_flow_reg.q.val();
-        self.lookup.read_service.next = self.read_address.val().get_bits::<S>(0);
+        self.flow_table.read_way.next = self.way_reg.q.val();
+        self.flow_busy.next = self.reach_reg.q.val().get_bit(7);
+        self.read_tag_reg.d.next = self.flow_table.read_tag.val();
+        self.read_rest_reg.d.next = self.flow_table.read_rest.val();
+        self.read_tag.next = self.read_tag_reg.q.val();
+        self.read_rest.next = self.read_rest_reg.q.val();
+        self.turn_busy.next = self.reaches.val();
+        self.lookup.read_service.next = self.port_address.val().get_bits::<S>(0);
         self.read_turn_reg[0].d.next = self.lookup.read_turn.val();
         self.read_turn_reg[1].d.next = self.read_turn_reg[0].q.val();
         self.read_turn.next = bit_cast::<32, 16>(self.read_turn_reg[1].q.val());
+
+        // Staged words: what the lookup table has of a backend is copy 1, what the flow table's ways have the others.
+        self.copy_reg[0].d.next = self.copy.val();
+        self.copy_reg[1].d.next = self.copy_reg[0].q.val();
+        self.word_reg[0].d.next = self.port_address.val().get_bits::<3>(0);
+        self.word_reg[1].d.next = self.word_reg[0].q.val();
+        self.is_lookup_reg.d.next = self.write_region.val() == self.region_lookup.val();
+        self.attributes.next = self.lookup.staged_attributes.val();
+        self.first_copy.next = 0.into();
+        if self.word_reg[0].q.val() == 6 {
+            self.first_copy.next = bit_cast::<32, 16>(self.attributes.val().service)
+                | (bit_cast::<32, 1>(self.attributes.val().takes.into()) << 16);
+        } else if self.word_reg[0].q.val() == 7 {
+            self.first_copy.next = bit_cast::<32, 8>(self.lookup.staged_load.val());
+        }
+        self.staged_reg[0].d.next = self.backend.staged.val();
+        self.of_way.next = self.copy_reg[1].q.val() > 1;
+        if self.is_lookup_reg.q.val() {
+            self.staged_reg[0].d.next = self.lookup.staged_entries.val();
+        } else if self.copy_reg[0].q.val() == 1 {
+            self.staged_reg[0].d.next = self.first_copy.val();
+        }
+        self.way_attributes.next = self.flow_table.staged_attributes.val();
+        self.way_copy.next = 0.into();
+        if self.word_reg[1].q.val() == 6 {
+            self.way_copy.next = bit_cast::<32, 16>(self.way_attributes.val().service)
+                | (bit_cast::<32, 1>(self.way_attributes.val().takes.into()) << 16);
+        }
+        self.staged_reg[1].d.next = self.staged_reg[0].q.val();
+        if self.of_way.val() {
+            self.staged_reg[1].d.next = self.way_copy.val();
+        }
+        self.staged.next = self.staged_reg[1].q.val();
         self.flow_table.may_start.next = self.may_start.val();
         self.visit.next = self.flow_table.visit.val();
         self.rests.next = self.flow_table.rests.val();

@@ -306,7 +306,13 @@ pub(in crate::proof) const BUGS: &[Bug] = &[
     Bug {
         what: "a frame begins while a commit waits",
         module: "",
-        place: ("cleared & (", "~control$hold", " & "),
+        place: ("[32'h5]) & (", "~control$hold", " & "),
+        wrong: "1'b1",
+    },
+    Bug {
+        what: "a read that has waited for long does not hold the input",
+        module: "",
+        place: ("cleared & ", "~read_wait_reg$q[32'h5]", ") & ("),
         wrong: "1'b1",
     },
     Bug {

@@ -203,4 +203,10 @@ pub(in crate::proof) const BUGS: &[Bug] = &[
         place: ("timeouts_reg$d = ", "timeouts_reg$q", ";"),
         wrong: "timeouts",
     },
+    Bug {
+        what: "a tick that is set takes timeouts over unasked",
+        module: "$sweeper",
+        place: ("if (", "set_timeouts", ") begin"),
+        wrong: "1'b1",
+    },
 ];
