@@ -1,5 +1,6 @@
 //! `maglane replay`: a capture through one engine.
 
+mod flows;
 mod trace;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use maglane_spec::counter::PacketsBytes;
-use maglane_spec::{FlowOutcome, Geometry, Verdict};
+use maglane_spec::{Geometry, Verdict};
 use maglane_sw::engine::{Counters, Engine, Frame};
 use maglane_sw::io::capture::{Capture, CaptureWriter};
 #[cfg(not(feature = "lab"))]
@@ -18,6 +19,7 @@ use serde::Serialize;
 use crate::args::{Kind, ReplayArgs};
 use crate::input;
 use crate::output::{self, Console, counted, thousands};
+pub(crate) use flows::{READ_ONLY, ReadOnly};
 
 /// Frames of a batch: memory stays small, whatever the capture's size.
 const BATCH: usize = 256;
@@ -35,7 +37,7 @@ struct Report {
     flows: Counts,
 }
 
-/// Packets and bytes by verdict, those that occurred.
+/// Packets and bytes by name, those that occurred.
 pub(crate) type Counts = BTreeMap<&'static str, Count>;
 
 /// A counter.
@@ -61,7 +63,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
     engine.load(&image)?;
 
     let start = Instant::now();
-    let mut frames = 0;
+    let (mut frames, mut read_only) = (0, ReadOnly::default());
     let mut batch: Vec<Frame<'_>> = Vec::with_capacity(BATCH);
     let mut captured = capture.frames();
     loop {
@@ -78,6 +80,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
         }
         frames += batch.len() as u64;
         for (frame, outcome) in batch.iter().zip(engine.process(&batch)?) {
+            read_only.add(frame, &outcome);
             if outcome.verdict == Verdict::Forward {
                 writer.write(&Frame { time_ns: frame.time_ns, bytes: &outcome.output })?;
             }
@@ -95,7 +98,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
         clocks: engine.clocks(),
         out: out.display().to_string(),
         verdicts: verdicts(&counters),
-        flows: flows(&counters),
+        flows: flows(&counters, read_only),
     };
     let mut console = Console::new();
     if args.json {
@@ -103,7 +106,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
     } else {
         let clocks = report.clocks.map_or_else(String::new, |clocks| format!(", {} clocks", thousands(clocks)));
         writeln!(console, "{}: {} in {seconds:.3} s{clocks}", report.engine, counted(frames, "frame"))?;
-        write!(console, "{}", histogram(&counters))?;
+        write!(console, "{}", histogram(&counters, read_only))?;
         writeln!(console, "{}: {}", report.out, counted(forwarded, "forwarded frame"))?;
     }
     Ok(true)
@@ -111,26 +114,18 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
 
 /// Packets and bytes by verdict, for a script.
 pub(crate) fn verdicts(counters: &Counters) -> Counts {
-    let verdicts = Verdict::ALL.iter().map(|verdict| (verdict.name(), verdict.code()));
-    occurred(verdicts, &counters.verdicts).map(|(name, packets, bytes)| (name, Count { packets, bytes })).collect()
+    counts(by_verdict(counters))
 }
 
-/// Packets and bytes by what they met in the flow table, for a script.
-pub(crate) fn flows(counters: &Counters) -> Counts {
-    occurred(flow_outcomes(), &counters.flows).map(|(name, packets, bytes)| (name, Count { packets, bytes })).collect()
-}
-
-/// What a frame can meet in the flow table.
-fn flow_outcomes() -> impl Iterator<Item = (&'static str, u8)> {
-    let reached = FlowOutcome::ALL.into_iter().filter(|&outcome| outcome != FlowOutcome::NotReached);
-    reached.map(|outcome| (outcome.name(), outcome.code()))
+/// Packets and bytes by what they met in the flow table, for a script; they add up to all frames.
+pub(crate) fn flows(counters: &Counters, read_only: ReadOnly) -> Counts {
+    counts(read_only.parts(counters))
 }
 
 /// Packets and bytes by verdict, and by what frames met in the flow table, for a person.
-pub(crate) fn histogram(counters: &Counters) -> String {
-    let verdicts = Verdict::ALL.iter().map(|verdict| (verdict.name(), verdict.code()));
-    let mut text = output::histogram("verdict", occurred(verdicts, &counters.verdicts));
-    let mut flows = occurred(flow_outcomes(), &counters.flows).peekable();
+pub(crate) fn histogram(counters: &Counters, read_only: ReadOnly) -> String {
+    let mut text = output::histogram("verdict", occurred(by_verdict(counters)));
+    let mut flows = occurred(read_only.parts(counters)).peekable();
     if flows.peek().is_some() {
         text.push('\n');
         text += &output::histogram("flow table", flows);
@@ -138,15 +133,22 @@ pub(crate) fn histogram(counters: &Counters) -> String {
     text
 }
 
+/// The counters of all verdicts.
+fn by_verdict(counters: &Counters) -> impl Iterator<Item = (&'static str, PacketsBytes)> {
+    let counter = |verdict: &Verdict| counters.verdicts.get(usize::from(verdict.code())).copied().unwrap_or_default();
+    Verdict::ALL.iter().map(move |verdict| (verdict.name(), counter(verdict)))
+}
+
+/// Those of the named counters that are not zero, for a script.
+fn counts(counters: impl Iterator<Item = (&'static str, PacketsBytes)>) -> Counts {
+    occurred(counters).map(|(name, packets, bytes)| (name, Count { packets, bytes })).collect()
+}
+
 /// Those of the named counters that are not zero.
-fn occurred<'a>(
-    names: impl Iterator<Item = (&'static str, u8)> + 'a,
-    counters: &'a [PacketsBytes],
-) -> impl Iterator<Item = (&'static str, u64, u64)> + 'a {
-    names.filter_map(|(name, code)| {
-        let counter = counters.get(usize::from(code))?;
-        (counter.packets > 0).then_some((name, counter.packets, counter.bytes))
-    })
+fn occurred(
+    counters: impl Iterator<Item = (&'static str, PacketsBytes)>,
+) -> impl Iterator<Item = (&'static str, u64, u64)> {
+    counters.filter(|(_, counter)| counter.packets > 0).map(|(name, counter)| (name, counter.packets, counter.bytes))
 }
 
 #[cfg(feature = "lab")]

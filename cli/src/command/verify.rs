@@ -20,6 +20,7 @@ use maglane_sw::io::capture::{Capture, CaptureWriter};
 use maglane_table::{Config, TableFile};
 
 use crate::args::{Bus, VerifyArgs};
+use crate::command::replay::ReadOnly;
 use crate::input;
 use crate::output::{Console, NewFile, thousands};
 use crate::progress;
@@ -107,7 +108,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(&self, mut out: Option<&mut CaptureWriter>) -> Result<(RunReport, Option<Counters>)> {
+    fn run(&self, mut out: Option<&mut CaptureWriter>) -> Result<(RunReport, Option<(Counters, ReadOnly)>)> {
         let engines = self.plan.kinds.iter().map(|&kind| self.start(kind, false)).collect::<Result<Vec<_>>>()?;
         let mut lockstep = {
             let _spinner = progress::spinner("loading the tables");
@@ -178,7 +179,7 @@ impl Job<'_> {
         if let Some(difference) = found {
             self.explain(&mut run, difference);
         }
-        Ok((run, remembered.map(|(counters, _)| counters)))
+        Ok((run, remembered.map(|(counters, _)| (counters, tally.read_only()))))
     }
 
     fn start(&self, kind: Kind, traced: bool) -> Result<Box<dyn Engine>> {

@@ -30,6 +30,25 @@ fn replay_tells_a_script_the_verdicts() {
     assert!(report["verdicts"].get("drop_too_long").is_none(), "verdicts that did not occur are left out");
 }
 
+#[test]
+fn what_frames_met_in_the_flow_table_adds_up_to_all_frames() {
+    let folder = web();
+    let report = folder.run(&[&REPLAY[..], &["--json"]].concat()).ended(0).json();
+    let sum = |key: &str, of: &str| -> u64 {
+        report[key].as_object().unwrap().values().map(|count| count[of].as_u64().unwrap()).sum()
+    };
+    assert_eq!(sum("flows", "packets"), 1_843);
+    for of in ["packets", "bytes"] {
+        assert_eq!(sum("flows", of), sum("verdicts", of), "{of}");
+    }
+    // Who comes to the flow table is forwarded or too big, errors about flows too, which only read there.
+    let packets = |key: &str, name: &str| report[key][name]["packets"].as_u64().unwrap_or(0);
+    let reached: u64 = ["hit", "inserted", "stateless", "read_only"].map(|name| packets("flows", name)).iter().sum();
+    assert_eq!(reached, packets("verdicts", "forward") + packets("verdicts", "pass_too_big"));
+    assert!(packets("flows", "read_only") > 0);
+    folder.run(&REPLAY).ended(0).says("  read_only  ").says("  not_reached  ");
+}
+
 #[cfg(feature = "lab")]
 #[test]
 fn replay_through_the_simulation_writes_the_same() {

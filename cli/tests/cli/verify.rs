@@ -80,6 +80,8 @@ fn report_for_a_script_has_all_its_parts() {
     assert_eq!(run["skipped"], Value::Array(Vec::new()));
     let packets: u64 = run["verdicts"].as_object().unwrap().values().map(|one| one["packets"].as_u64().unwrap()).sum();
     assert_eq!(packets, 40);
+    let packets: u64 = run["flows"].as_object().unwrap().values().map(|one| one["packets"].as_u64().unwrap()).sum();
+    assert_eq!(packets, 40, "what frames met in the flow table");
     for key in ["difference", "replay", "waveform"] {
         assert_eq!(run.get(key), Some(&Value::Null), "{key}");
     }

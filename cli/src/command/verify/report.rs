@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use super::traffic::{Tally, Traffic};
 use super::{CAPTURE, CONFIG, Plan};
 use crate::args::{FrameRange, VerifyArgs};
-use crate::command::replay::histogram;
+use crate::command::replay::{ReadOnly, histogram};
 use crate::output::{Columns, Console, counted, shell_word, thousands};
 
 /// What a person or a script is told.
@@ -38,7 +38,7 @@ pub(super) struct Report<'a> {
     #[serde(skip)]
     pub(super) geometries: Vec<Geometry>,
     #[serde(skip)]
-    counters: Option<Counters>,
+    counters: Option<(Counters, ReadOnly)>,
 }
 
 /// One run: all engines in lockstep with one bus width.
@@ -123,7 +123,12 @@ impl<'a> Report<'a> {
     }
 
     /// Adds a run and tells of it.
-    pub(super) fn add(&mut self, console: &mut Console, run: RunReport, counters: Option<Counters>) -> Result<()> {
+    pub(super) fn add(
+        &mut self,
+        console: &mut Console,
+        run: RunReport,
+        counters: Option<(Counters, ReadOnly)>,
+    ) -> Result<()> {
         self.agree &= run.difference.is_none();
         self.counters = counters;
         if !self.args.json {
@@ -165,10 +170,10 @@ impl<'a> Report<'a> {
     }
 
     fn end_well(&self, console: &mut Console, run: &RunReport) -> Result<()> {
-        if let Some(counters) = &self.counters
+        if let Some((counters, read_only)) = &self.counters
             && run.frames > 0
         {
-            writeln!(console, "{}", histogram(counters))?;
+            writeln!(console, "{}", histogram(counters, *read_only))?;
         }
         if let (Some(path), Some(forwarded)) = (&self.args.out, self.forwarded) {
             writeln!(console, "{}: {}", path.display(), counted(forwarded, "forwarded frame"))?;

@@ -9,13 +9,15 @@ use maglane_sw::engine::{Counters, FlowState, Frame, Outcome};
 use maglane_table::TableFile;
 use serde::Serialize;
 
-use crate::command::replay::{Counts, flows, verdicts};
+use crate::command::replay::{Counts, ReadOnly, flows, verdicts};
 use crate::command::table::endpoint;
 
 /// The frames that all engines agree on, counted from their outcomes.
 #[derive(Debug)]
 pub(super) struct Tally {
     counters: Counters,
+    /// Those that read the flow table and left it as it was.
+    read_only: ReadOnly,
     /// Flows that were given to a backend, by backend id.
     inserted: Vec<u64>,
     frames: u64,
@@ -85,7 +87,7 @@ impl Tally {
             services: zero(services),
             backends: zero(backends),
         };
-        Self { counters, inserted: vec![0; backends], frames: 0 }
+        Self { counters, read_only: ReadOnly::default(), inserted: vec![0; backends], frames: 0 }
     }
 
     pub(super) fn add(&mut self, frame: &Frame<'_>, outcome: &Outcome) {
@@ -96,6 +98,7 @@ impl Tally {
             }
         };
         self.frames += 1;
+        self.read_only.add(frame, outcome);
         count(&mut self.counters.verdicts, usize::from(outcome.verdict.code()));
         count(&mut self.counters.flows, usize::from(outcome.flow.code()));
         if outcome.verdict == Verdict::Forward {
@@ -112,6 +115,11 @@ impl Tally {
     /// Frames that all engines agree on.
     pub(super) fn frames(&self) -> u64 {
         self.frames
+    }
+
+    /// Those of them that read the flow table and left it as it was.
+    pub(super) fn read_only(&self) -> ReadOnly {
+        self.read_only
     }
 }
 
@@ -155,7 +163,7 @@ impl Traffic {
             }
         };
         let services = tables.balance().into_iter().map(service).collect();
-        Self { verdicts: verdicts(counters), flows: flows(counters), services, flow_table }
+        Self { verdicts: verdicts(counters), flows: flows(counters, tally.read_only), services, flow_table }
     }
 }
 
@@ -221,16 +229,19 @@ mod tests {
         let too_big = Outcome { verdict: Verdict::PassTooBig, ..forwarded(FlowOutcome::Inserted, 2) };
         tally.add(&frame(&[0; 1_500]), &too_big);
         tally.add(&frame(&[0; 42]), &Outcome::early(Verdict::PassNotIp));
-        assert_eq!(tally.frames(), 4);
+        tally.add(&frame(&[0; 70]), &forwarded(FlowOutcome::NotReached, 1));
+        assert_eq!(tally.frames(), 5);
         let traffic = Traffic::new(&tables, &tally, None);
         let count = |packets, bytes| crate::command::replay::Count { packets, bytes };
-        assert_eq!((traffic.verdicts["forward"], traffic.verdicts["pass_too_big"]), (count(2, 150), count(1, 1_500)));
+        assert_eq!((traffic.verdicts["forward"], traffic.verdicts["pass_too_big"]), (count(3, 220), count(1, 1_500)));
         assert_eq!((traffic.flows["inserted"], traffic.flows["hit"]), (count(2, 1_560), count(1, 90)));
+        // An ICMP error about a flow reads the flow table, and makes no new flow.
+        assert_eq!((traffic.flows["read_only"], traffic.flows["not_reached"]), (count(1, 70), count(1, 42)));
         let web = &traffic.services[0];
-        assert_eq!((web.name.as_str(), web.packets, web.bytes), ("web", 2, 150));
+        assert_eq!((web.name.as_str(), web.packets, web.bytes), ("web", 3, 220));
         let of = |index: usize| (web.backends[index].flows_new, web.backends[index].packets, web.backends[index].bytes);
         // A flow whose first frame is too big for its backend has its entry all the same.
-        assert_eq!([of(0), of(1), of(2)], [(0, 0, 0), (1, 2, 150), (1, 0, 0)]);
+        assert_eq!([of(0), of(1), of(2)], [(0, 0, 0), (1, 3, 220), (1, 0, 0)]);
         assert_eq!((web.backends[3].state, web.backends[3].slots), ("draining", 0));
         assert_eq!((web.backends[0].flows_live, traffic.flow_table), (None, None));
     }

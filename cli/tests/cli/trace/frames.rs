@@ -107,6 +107,9 @@ pub(super) fn ways() -> Vec<(u64, Vec<u8>)> {
         (6 * SECOND, tcp(40_000, 80, plain)),
         // Time goes back.
         (5 * SECOND, tcp(40_000, 80, plain)),
+        // Steered errors about a flow that is not known, and to a service that has nobody for it.
+        (6 * SECOND, too_big(40_005, 80)),
+        (6 * SECOND + 1, too_big(40_005, 8_081)),
     ];
     frames.into_iter().map(|(after, frame)| (START + after, frame)).collect()
 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::name::{Named, Names, backend_state};
 use super::page::{Page, Tone};
+use crate::command::replay::READ_ONLY;
 use crate::output::{counted, thousands};
 use entry::{Held, refused};
 use lookup::Lookup;
@@ -72,7 +73,10 @@ pub(super) struct Select {
     written: Option<Written>,
     /// Why nothing was written.
     unwritten: Option<String>,
+    /// What the frame met in the flow table, by the names of the summary.
     outcome: &'static str,
+    /// What an ICMP error about the flow, which reads only, found of it: hit, refused, none.
+    found: Option<&'static str>,
     backend: Option<Named>,
     /// up, draining, down
     backend_state: Option<&'static str>,
@@ -145,6 +149,12 @@ impl Select {
         let supported = selection.backend != Err(Verdict::PassUnsupported);
         let entry = if supported { Candidate::new(sight) } else { None };
         let hit = entry.as_ref().is_some_and(|entry| entry.hit);
+        let reads_only = supported && sight.parsed.steered;
+        let found = match &entry {
+            Some(Candidate { hit: true, .. }) => "hit",
+            Some(_) => "refused",
+            None => "none",
+        };
         let written = Written::new(sight);
         let unwritten = if written.is_none() { Some(nothing(sight)) } else { None };
         let backend = selection.backend.ok();
@@ -156,7 +166,8 @@ impl Select {
             lookup: (supported && !hit).then(|| Lookup::new(sight)),
             written,
             unwritten,
-            outcome: selection.flow.name(),
+            outcome: if reads_only { READ_ONLY } else { selection.flow.name() },
+            found: reads_only.then_some(found),
             backend: backend.map(|backend| names.backend(backend.id)),
             backend_state: backend.map(|backend| backend_state(backend.row.state)),
         }
@@ -193,11 +204,17 @@ impl Select {
             (None, Some(why)) => page.line("written", format!("nothing: {why}")),
             (None, None) => {}
         }
+        let outcome = match self.found {
+            None => self.outcome.to_owned(),
+            Some("hit") => format!("{}, found the flow's entry", self.outcome),
+            Some("refused") => format!("{}, found an entry that is no hit", self.outcome),
+            Some(_) => format!("{}, found no entry", self.outcome),
+        };
         match (&self.backend, self.backend_state) {
             (Some(backend), Some(state)) => {
-                page.toned(Tone::Good, "outcome", format!("{}: {backend}, {state}", self.outcome));
+                page.toned(Tone::Good, "outcome", format!("{outcome}: {backend}, {state}"));
             }
-            _ => page.toned(Tone::Bad, "outcome", format!("{}: nobody takes new flows", self.outcome)),
+            _ => page.toned(Tone::Bad, "outcome", format!("{outcome}: nobody takes new flows")),
         }
     }
 }

@@ -68,6 +68,34 @@ fn frame_that_is_traced_counts_once() {
     }
 }
 
+#[test]
+fn error_about_a_flow_says_whether_the_flow_table_had_it() {
+    let mut tracer = tracer();
+    let (mut quoted, mut error) = (Vec::new(), Vec::new());
+    let answer = PacketBuilder::ipv4([192, 0, 2, 14], [9; 4], 60).tcp(8_000, 40_000, 1, 512);
+    answer.write(&mut quoted, &[]).unwrap();
+    let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 1]).ipv4([7; 4], [192, 0, 2, 14], 60);
+    builder.icmpv4_raw(3, 4, [0, 0, 5, 0xdc]).write(&mut error, &quoted).unwrap();
+    let outcome = |tracer: &mut Tracer, bytes: &[u8]| {
+        let text = tracer.trace(1, &Frame { time_ns: 5, bytes }).unwrap().text(false);
+        text.lines().find_map(|line| line.trim_start().strip_prefix("outcome")).unwrap().trim().to_owned()
+    };
+    let found_none = outcome(&mut tracer, &error);
+    assert!(found_none.starts_with("read_only, found no entry: batch-"), "{found_none}");
+    let inserted = outcome(&mut tracer, &syn());
+    let hit = outcome(&mut tracer, &error);
+    assert_eq!(hit, inserted.replace("inserted", "read_only, found the flow's entry"));
+
+    // The flow's backend goes down, so that its entry is no hit any more.
+    let mut image = TableImage::clone(&tracer.image);
+    let backend = tracer.seen.values().next().unwrap().backend;
+    image.backends[usize::from(backend)].state = maglane_spec::row::BackendRow::STATE_DOWN;
+    tracer.image = Arc::new(image);
+    tracer.pipeline.update_shared(Arc::clone(&tracer.image)).unwrap();
+    let refused = outcome(&mut tracer, &error);
+    assert!(refused.starts_with("read_only, found an entry that is no hit: batch-"), "{refused}");
+}
+
 /// Frames of distinct flows to the service `upload` that share a set of the flow table, of TCP flags as given.
 fn colliding(tracer: &Tracer, count: usize, flags: u8) -> Vec<Vec<u8>> {
     let image = Arc::clone(&tracer.image);

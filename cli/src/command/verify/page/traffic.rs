@@ -7,7 +7,7 @@ use super::super::report::RunReport;
 use super::super::traffic::{BackendTraffic, FlowTable, ServiceTraffic};
 use super::chart::{bar, bar_with_mark, columns, egress_class, percent, ratio};
 use super::none;
-use crate::command::replay::{Count, Counts};
+use crate::command::replay::{Count, Counts, READ_ONLY};
 use crate::output::{counted, thousands};
 
 /// Backends that a service may have for its table to be open at first.
@@ -68,19 +68,19 @@ fn verdicts(counts: &Counts) -> Markup {
 }
 
 fn flows(counts: &Counts) -> Markup {
-    let meaning = |outcome: FlowOutcome| match outcome {
-        FlowOutcome::NotReached => "decided before",
-        FlowOutcome::Hit => "the flow has an entry",
-        FlowOutcome::Inserted => "a new flow gets one",
-        FlowOutcome::Stateless => "FIN or RST without an entry",
-        FlowOutcome::TableFull => "a new flow finds no room",
-        FlowOutcome::NoBackend => "nobody takes new flows",
-    };
-    let occurred = FlowOutcome::ALL.into_iter().filter_map(|outcome| Some((outcome, *counts.get(outcome.name())?)));
-    let rows = occurred.map(|(outcome, count)| {
-        (html! { code { (outcome.name()) } " " small { (meaning(outcome)) } }, outcome.name(), "flow", count)
-    });
-    histogram("Frames that reached the flow table, by what they met there.", "outcome", rows.collect())
+    let meanings = [
+        (FlowOutcome::Hit.name(), "the flow has an entry"),
+        (FlowOutcome::Inserted.name(), "a new flow gets one"),
+        (FlowOutcome::Stateless.name(), "FIN or RST without an entry"),
+        (FlowOutcome::TableFull.name(), "a new flow finds no room"),
+        (FlowOutcome::NoBackend.name(), "nobody takes new flows"),
+        (READ_ONLY, "an ICMP error about a flow reads only"),
+        (FlowOutcome::NotReached.name(), "decided before"),
+    ];
+    let occurred = meanings.into_iter().filter_map(|(name, meaning)| Some((name, meaning, *counts.get(name)?)));
+    let rows =
+        occurred.map(|(name, meaning, count)| (html! { code { (name) } " " small { (meaning) } }, name, "flow", count));
+    histogram("All frames, by what they met in the flow table.", "outcome", rows.collect())
 }
 
 /// A table of packets and bytes with a bar to each; the whole is the sum.
