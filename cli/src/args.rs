@@ -148,7 +148,10 @@ Example:
         #[arg(long)]
         json: bool,
     },
-    /// Show each service's backends: slots, share, the share due, and the deviation from it
+    /// Show each service's scheduler and backends: state, weight, slots, share, the share due, the deviation from it
+    ///
+    /// An image has no scheduler, only how the slots are read, and no weight of a backend that takes no new flows: these
+    /// are told of a configuration.
     #[command(after_help = "\
 Examples:
   maglane table show --config web.toml
@@ -163,7 +166,7 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Show what changes from one table to another: whose new flows move to whom
+    /// Show what changes from one table to another: which fields, and whose new flows move to whom
     ///
     /// Services and backends are matched by name. Each file is a configuration or an image, told apart by content.
     #[command(after_help = "\

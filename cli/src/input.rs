@@ -9,7 +9,7 @@ use maglane_spec::limit::CONFIG_LEN_MAX;
 #[cfg(feature = "lab")]
 use maglane_sw::engine::Frame;
 use maglane_table::file::MAGIC;
-use maglane_table::{Config, TableFile};
+use maglane_table::{Config, TableFile, Tables};
 
 /// Longest image file: all memories of the largest geometry and the longest names are below.
 const IMAGE_LEN_MAX: usize = 256 << 20;
@@ -25,15 +25,15 @@ pub(crate) fn image(path: &Path) -> anyhow::Result<TableFile> {
 }
 
 /// Reads an image file, or builds the tables of a configuration: the content tells which.
-pub(crate) fn tables(path: &Path) -> anyhow::Result<TableFile> {
+pub(crate) fn tables(path: &Path) -> anyhow::Result<Tables> {
     let bytes = read(path, IMAGE_LEN_MAX)?;
     if bytes.starts_with(&MAGIC) {
-        return parse_image(path, &bytes);
+        return Ok(Tables::read(parse_image(path, &bytes)?));
     }
     if bytes.len() > CONFIG_LEN_MAX || std::str::from_utf8(&bytes).is_err() {
         bail!("{}: neither a configuration (TOML text) nor an image file of `maglane table build`", path.display());
     }
-    Ok(parse_config(path, &bytes)?.table_file()?)
+    Ok(Tables::build(&parse_config(path, &bytes)?)?)
 }
 
 /// Refuses, before anything is done for it, an output that is one of the inputs or that cannot be made.

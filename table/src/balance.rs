@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use maglane_spec::limit::NO_BACKEND;
-use maglane_spec::row::ServiceRow;
+use maglane_spec::row::{BackendRow, ServiceRow};
 use serde::Serialize;
 
 use crate::audit::{address, valid_services};
+use crate::config::State;
 use crate::file::{ServiceNames, TableFile};
 
 /// A service's slots.
@@ -24,6 +25,8 @@ pub struct ServiceBalance {
     pub protocol: u8,
     /// Whether it takes frames.
     pub enabled: bool,
+    /// How the slots were filled, in the configuration's word; none where only the tables are at hand.
+    pub scheduler: Option<&'static str>,
     /// How the pipeline reads the slots: `hash`, `two-choice` or `sequence`.
     pub selection: &'static str,
     /// Slots.
@@ -43,7 +46,11 @@ pub struct BackendBalance {
     pub id: u16,
     /// Its identity.
     pub name: String,
-    /// Weight with which it takes new flows.
+    /// `up`, `draining` or `down`.
+    pub state: &'static str,
+    /// Weight that the configuration gives it; none where only the tables are at hand and it is not up.
+    pub weight_configured: Option<u16>,
+    /// Weight with which it takes new flows: 0 when it is not up.
     pub weight: u16,
     /// Slots that it has.
     pub slots: u32,
@@ -104,8 +111,17 @@ impl TableFile {
                     let due = f64::from(backend.weight) / weights as f64;
                     (due, share / due - 1.0)
                 };
-                let (id, name, weight) = (backend.id, backend.name.clone(), backend.weight);
-                BackendBalance { id, name, weight, slots, share, share_due, deviation }
+                BackendBalance {
+                    id: backend.id,
+                    name: backend.name.clone(),
+                    state: self.image.backends.get(usize::from(backend.id)).map_or("down", state),
+                    weight_configured: self.weight(backend),
+                    weight: backend.weight,
+                    slots,
+                    share,
+                    share_due,
+                    deviation,
+                }
             })
             .collect();
         ServiceBalance {
@@ -115,17 +131,30 @@ impl TableFile {
             port: (row.flags & ServiceRow::FLAG_ALL_PORTS == 0).then(|| row.port.value()),
             protocol: row.protocol,
             enabled: row.flags & ServiceRow::FLAG_ENABLED != 0,
-            selection: match row.selection {
-                ServiceRow::SELECTION_TWO_CHOICE => "two-choice",
-                ServiceRow::SELECTION_SEQUENCE => "sequence",
-                _ => "hash",
-            },
+            scheduler: None,
+            selection: selection(row),
             table_size,
             slots_empty,
             deviation_max: backends.iter().map(|backend| backend.deviation.abs()).fold(0.0, f64::max),
             backends,
         }
     }
+}
+
+/// The word for how the pipeline reads a service's slots.
+pub(crate) fn selection(row: &ServiceRow) -> &'static str {
+    match row.selection {
+        ServiceRow::SELECTION_TWO_CHOICE => "two-choice",
+        ServiceRow::SELECTION_SEQUENCE => "sequence",
+        _ => "hash",
+    }
+}
+
+/// The configuration's word for the state of a backend's row.
+pub(crate) fn state(row: &BackendRow) -> &'static str {
+    let word = State::WORDS.iter().find(|(_, state)| state.code() == row.state);
+    // Any other code counts as down.
+    word.map_or(State::Down.word(), |(word, _)| *word)
 }
 
 #[cfg(test)]

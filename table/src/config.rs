@@ -5,6 +5,7 @@
 
 mod check;
 mod error;
+mod fit;
 mod raw;
 mod service;
 mod source;

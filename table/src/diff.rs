@@ -1,20 +1,30 @@
 //! What changes from one image to another: what `maglane table diff` prints.
 //!
-//! Services and backends are matched by name, not by id: what counts is whose flows move.
+//! Services and backends are matched by name, not by id: what counts is whose flows move, and who is treated otherwise.
+
+mod field;
 
 use std::collections::{BTreeMap, HashMap};
 
+use maglane_spec::row::{BackendRow, ServiceRow};
 use serde::Serialize;
 
-use crate::file::{ServiceNames, TableFile};
+use crate::file::{BackendName, ServiceNames};
+use crate::tables::Tables;
+
+pub use field::{Change, Value};
 
 /// What changes from one image to another.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TableDiff {
     /// The sizes of the tables differ: the images are not for the same build.
     pub geometry_changed: bool,
+    /// Which sizes.
+    pub geometry: Vec<Change>,
     /// The datapath row differs.
     pub datapath_changed: bool,
+    /// In which fields. The key of the flow hash is named, but not shown.
+    pub datapath: Vec<Change>,
     /// Service rows that differ, in memory.
     pub service_rows_changed: usize,
     /// Backend rows that differ, in memory.
@@ -45,6 +55,23 @@ pub struct ServiceDiff {
     pub share_moved: f64,
     /// From whom to whom, the most first.
     pub moves: Vec<Move>,
+    /// Fields of the service that differ, its scheduler among them where both are known.
+    pub fields: Vec<Change>,
+    /// Names of backends that only the new image has.
+    pub backends_added: Vec<String>,
+    /// Names of backends that only the old image has.
+    pub backends_removed: Vec<String>,
+    /// Backends that both have and whose fields differ, in the order of the new image.
+    pub backends: Vec<BackendDiff>,
+}
+
+/// What changes in one backend of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BackendDiff {
+    /// Its name.
+    pub name: String,
+    /// Its fields that differ, its configured weight among them where both are known.
+    pub fields: Vec<Change>,
 }
 
 /// Slots that move from one backend to another.
@@ -58,35 +85,70 @@ pub struct Move {
     pub slots: u32,
 }
 
-/// Compares an old image with a new one.
+/// Compares old tables with new ones.
 ///
 /// Where the number of slots differs, each slot of the new slice is compared with the old slot that the same hash
 /// reached.
 #[must_use]
-pub fn diff(old: &TableFile, new: &TableFile) -> TableDiff {
-    let before: HashMap<&str, _> = old.services().map(|(row, names)| (names.name.as_str(), (row, names))).collect();
+pub fn diff(old: &Tables, new: &Tables) -> TableDiff {
+    let (old_file, new_file) = (old.file(), new.file());
+    let before: HashMap<&str, Part<'_>> = parts(old).map(|part| (part.names.name.as_str(), part)).collect();
     let mut services_added = Vec::new();
     let mut services = Vec::new();
-    for (row, names) in new.services() {
-        match before.get(names.name.as_str()) {
-            None => services_added.push(names.name.clone()),
-            Some(&(old_row, old_names)) => {
-                let old_slice = identities(old, old_names, old.slice(old_row));
-                services.push(service_diff(names, &old_slice, &identities(new, names, new.slice(row))));
-            }
+    for part in parts(new) {
+        match before.get(part.names.name.as_str()) {
+            None => services_added.push(part.names.name.clone()),
+            Some(old) => services.push(service_diff(old, &part)),
         }
     }
-    let is_gone = |name: &&str| !new.names.services.iter().any(|service| service.name == **name);
-    let gone = old.services().map(|(_, names)| names.name.as_str()).filter(is_gone);
+    let is_gone = |name: &&str| !new_file.names.services.iter().any(|service| service.name == **name);
+    let gone = old_file.services().map(|(_, names)| names.name.as_str()).filter(is_gone);
+    let (old_image, new_image) = (&old_file.image, &new_file.image);
+    let (old_geometry, new_geometry) = (&old_image.geometry, &new_image.geometry);
     TableDiff {
-        geometry_changed: old.image.geometry != new.image.geometry,
-        datapath_changed: old.image.datapath != new.image.datapath,
-        service_rows_changed: changed(&old.image.services, &new.image.services),
-        backend_rows_changed: changed(&old.image.backends, &new.image.backends),
-        lookup_entries_changed: changed(&old.image.lookup, &new.image.lookup),
+        geometry_changed: old_geometry != new_geometry,
+        geometry: field::changes(field::of_geometry(old_geometry), field::of_geometry(new_geometry)),
+        datapath_changed: old_image.datapath != new_image.datapath,
+        datapath: field::changes(field::of_datapath(&old_image.datapath), field::of_datapath(&new_image.datapath)),
+        service_rows_changed: changed(&old_image.services, &new_image.services),
+        backend_rows_changed: changed(&old_image.backends, &new_image.backends),
+        lookup_entries_changed: changed(&old_image.lookup, &new_image.lookup),
         services_added,
         services_removed: gone.map(str::to_owned).collect(),
         services,
+    }
+}
+
+/// A service's part of the tables.
+struct Part<'a> {
+    tables: &'a Tables,
+    row: &'a ServiceRow,
+    names: &'a ServiceNames,
+}
+
+fn parts(tables: &Tables) -> impl Iterator<Item = Part<'_>> {
+    tables.file().services().map(move |(row, names)| Part { tables, row, names })
+}
+
+impl<'a> Part<'a> {
+    /// The slice as identities.
+    fn slots(&self) -> Vec<Option<&'a str>> {
+        let file = self.tables.file();
+        let mut by_id = vec![None; file.image.backends.len()];
+        for backend in &self.names.backends {
+            if let Some(name) = by_id.get_mut(usize::from(backend.id)) {
+                *name = Some(backend.name.as_str());
+            }
+        }
+        file.slice(self.row).map(|id| by_id.get(usize::from(id)).copied().flatten()).collect()
+    }
+
+    fn by_name(&self) -> HashMap<&'a str, &'a BackendName> {
+        self.names.backends.iter().map(|backend| (backend.name.as_str(), backend)).collect()
+    }
+
+    fn row_of(&self, backend: &BackendName) -> BackendRow {
+        self.tables.file().image.backends.get(usize::from(backend.id)).copied().unwrap_or_default()
     }
 }
 
@@ -95,18 +157,55 @@ fn changed<T: PartialEq>(old: &[T], new: &[T]) -> usize {
     old.iter().zip(new).filter(|(old, new)| old != new).count() + old.len().abs_diff(new.len())
 }
 
-/// A slice as identities.
-fn identities<'a>(file: &TableFile, names: &'a ServiceNames, slice: impl Iterator<Item = u16>) -> Vec<Option<&'a str>> {
-    let mut by_id = vec![None; file.image.backends.len()];
-    for backend in &names.backends {
-        if let Some(name) = by_id.get_mut(usize::from(backend.id)) {
-            *name = Some(backend.name.as_str());
-        }
+fn service_diff(old: &Part<'_>, new: &Part<'_>) -> ServiceDiff {
+    let moves = moves(&old.slots(), &new.slots());
+    let slots_moved = moves.iter().map(|one| one.slots).sum();
+    let (table_size_before, table_size) = (old.row.table_size.value(), new.row.table_size.value());
+
+    let mut fields = Vec::new();
+    if let (Some(old), Some(new)) = (old.tables.scheduler(old.names.id), new.tables.scheduler(new.names.id)) {
+        let scheduler = |word: &str| [("scheduler", Value::Text(word.to_owned()))];
+        fields.extend(field::changes(scheduler(old), scheduler(new)));
     }
-    slice.map(|id| by_id.get(usize::from(id)).copied().flatten()).collect()
+    fields.extend(field::changes(field::of_service(old.row), field::of_service(new.row)));
+
+    let (had, has) = (old.by_name(), new.by_name());
+    let missing = |names: &ServiceNames, others: &HashMap<&str, &BackendName>| -> Vec<String> {
+        let names = names.backends.iter().map(|backend| backend.name.clone());
+        names.filter(|name| !others.contains_key(name.as_str())).collect()
+    };
+    let backends = new.names.backends.iter().filter_map(|backend| {
+        let fields = backend_fields((old, had.get(backend.name.as_str())?), (new, backend));
+        (!fields.is_empty()).then(|| BackendDiff { name: backend.name.clone(), fields })
+    });
+    ServiceDiff {
+        name: new.names.name.clone(),
+        table_size_before,
+        table_size,
+        slots_moved,
+        share_moved: f64::from(slots_moved) / f64::from(table_size.max(1)),
+        moves,
+        fields,
+        backends_added: missing(new.names, &had),
+        backends_removed: missing(old.names, &has),
+        backends: backends.collect(),
+    }
 }
 
-fn service_diff(names: &ServiceNames, old: &[Option<&str>], new: &[Option<&str>]) -> ServiceDiff {
+/// The fields of a backend that differ.
+fn backend_fields((old, before): (&Part<'_>, &BackendName), (new, after): (&Part<'_>, &BackendName)) -> Vec<Change> {
+    let mut fields = Vec::new();
+    if let (Some(old), Some(new)) = (old.tables.weight(before), new.tables.weight(after)) {
+        let weight = |weight: u16| [("weight", Value::Number(weight.into()))];
+        fields.extend(field::changes(weight(old), weight(new)));
+    }
+    let rows = (old.row_of(before), new.row_of(after));
+    fields.extend(field::changes(field::of_backend(before.id, &rows.0), field::of_backend(after.id, &rows.1)));
+    fields
+}
+
+/// Slots whose backend differs, by whose they were and are, the most first.
+fn moves(old: &[Option<&str>], new: &[Option<&str>]) -> Vec<Move> {
     let mut moves: BTreeMap<(Option<&str>, Option<&str>), u32> = BTreeMap::new();
     for (slot, &to) in new.iter().enumerate() {
         let from = old.get(slot * old.len() / new.len()).copied().flatten();
@@ -114,77 +213,12 @@ fn service_diff(names: &ServiceNames, old: &[Option<&str>], new: &[Option<&str>]
             *moves.entry((from, to)).or_default() += 1;
         }
     }
-    let slots_moved = moves.values().sum();
     let own = |name: Option<&str>| name.map(str::to_owned);
     let mut moves: Vec<Move> =
         moves.into_iter().map(|((from, to), slots)| Move { from: own(from), to: own(to), slots }).collect();
     moves.sort_by_key(|entry| std::cmp::Reverse(entry.slots));
-    let size = |slice: &[Option<&str>]| u16::try_from(slice.len()).unwrap_or(u16::MAX);
-    ServiceDiff {
-        name: names.name.clone(),
-        table_size_before: size(old),
-        table_size: size(new),
-        slots_moved,
-        share_moved: f64::from(slots_moved) / f64::from(size(new).max(1)),
-        moves,
-    }
+    moves
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Config;
-
-    const WEB: &str = include_str!("../../examples/web.toml");
-
-    fn file(text: &str) -> TableFile {
-        Config::parse("web.toml", text).unwrap_or_else(|error| panic!("{error}")).table_file().unwrap()
-    }
-
-    #[test]
-    fn nothing_changes_between_equal_files() {
-        let diff = diff(&file(WEB), &file(WEB));
-        assert!(!diff.geometry_changed && !diff.datapath_changed);
-        assert_eq!((diff.service_rows_changed, diff.backend_rows_changed, diff.lookup_entries_changed), (0, 0, 0));
-        assert!(diff.services_added.is_empty() && diff.services_removed.is_empty());
-        assert!(diff.services.iter().all(|service| service.slots_moved == 0 && service.moves.is_empty()));
-    }
-
-    #[test]
-    fn going_down_moves_slots_away_from_that_backend() {
-        let new = WEB.replacen("name = \"web-3\"\n", "name = \"web-3\"\nstate = \"down\"\n", 1);
-        let (old, new) = (file(WEB), file(&new));
-        let diff = diff(&old, &new);
-        assert_eq!((diff.service_rows_changed, diff.backend_rows_changed), (0, 1));
-        let web = &diff.services[0];
-        let away: u32 = web.moves.iter().filter(|one| one.from.as_deref() == Some("web-3")).map(|one| one.slots).sum();
-        let had = old.balance()[0].backends[2].slots;
-        assert_eq!(away, had);
-        assert!(web.slots_moved >= had && web.slots_moved < had + 4_093 / 50, "{web:?}");
-        assert_eq!(diff.lookup_entries_changed, web.slots_moved as usize);
-        assert!(web.moves.is_sorted_by_key(|one| std::cmp::Reverse(one.slots)));
-        assert!(diff.services[1..].iter().all(|service| service.slots_moved == 0));
-    }
-
-    #[test]
-    fn renamed_services_come_and_go() {
-        let diff = diff(&file(WEB), &file(&WEB.replace("name = \"game\"", "name = \"play\"")));
-        assert_eq!((diff.services_added, diff.services_removed), (vec!["play".to_owned()], vec!["game".to_owned()]));
-        assert_eq!(diff.services.len(), 5);
-    }
-
-    #[test]
-    fn everybody_down_moves_all_to_nobody() {
-        let new = file(&WEB.replace("name = \"staging-1\"\n", "name = \"staging-1\"\nweight = 0\n"));
-        let diff = diff(&file(WEB), &new);
-        let moves = [Move { from: Some("staging-1".to_owned()), to: None, slots: 127 }];
-        assert_eq!((&diff.services[5].moves[..], diff.services[5].share_moved), (&moves[..], 1.0));
-    }
-
-    #[test]
-    fn another_table_size_compares_by_hash() {
-        let diff = diff(&file(WEB), &file(&WEB.replace("table_size = 127", "table_size = 509")));
-        let staging = &diff.services[5];
-        assert_eq!((staging.table_size_before, staging.table_size, staging.slots_moved), (127, 509, 0));
-    }
-}
+mod tests;

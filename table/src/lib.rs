@@ -17,6 +17,8 @@ mod image;
 pub mod place;
 pub mod prime;
 pub mod study;
+mod tables;
 
 pub use config::{Config, ConfigError};
 pub use file::{FileError, TableFile};
+pub use tables::Tables;

@@ -1,22 +1,20 @@
 //! `maglane table`: lookup tables as files, their balance, what changes between two, and the study of the fills.
 
+mod difference;
 mod study;
 
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use maglane_table::TableFile;
+use maglane_table::Tables;
 use maglane_table::balance::ServiceBalance;
-use maglane_table::diff::{self, ServiceDiff, TableDiff};
+use maglane_table::diff;
 use serde::Serialize;
 
 use crate::args::{TableArgs, TableCommand, TableSource};
 use crate::input;
 use crate::output::{self, Columns, Console, counted, thousands};
-
-/// Most moves of a service that a person is shown.
-const MOVES_SHOWN_MAX: usize = 12;
 
 /// Runs the command.
 pub(crate) fn run(args: &TableArgs) -> Result<bool> {
@@ -75,13 +73,13 @@ struct Shown {
 }
 
 fn show(source: &TableSource, service: Option<&str>, json: bool) -> Result<()> {
-    let file: TableFile = match (&source.config, &source.image) {
-        (Some(config), _) => input::config(config)?.table_file()?,
-        (_, Some(image)) => input::image(image)?,
+    let tables = match (&source.config, &source.image) {
+        (Some(config), _) => Tables::build(&input::config(config)?)?,
+        (_, Some(image)) => Tables::read(input::image(image)?),
         // The command line asks for one of the two.
         (None, None) => bail!("name a configuration with --config or an image file with --image"),
     };
-    let mut services = file.balance();
+    let mut services = tables.balance();
     if let Some(wanted) = service {
         let names: Vec<String> = services.iter().map(|service| service.name.clone()).collect();
         services.retain(|service| service.name == wanted);
@@ -107,13 +105,14 @@ fn show(source: &TableSource, service: Option<&str>, json: bool) -> Result<()> {
 
 fn balance(service: &ServiceBalance) -> String {
     let disabled = if service.enabled { "" } else { ", disabled: its packets are dropped" };
-    let mut columns = Columns::new([false, true, true, true, true, true]);
-    columns.row(["backend", "weight", "slots", "share %", "due %", "deviation %"].map(str::to_owned));
+    let mut columns = Columns::new([false, false, true, true, true, true, true]);
+    columns.row(["backend", "state", "weight", "slots", "share %", "due %", "deviation %"].map(str::to_owned));
     for backend in &service.backends {
         let deviation = if backend.weight == 0 { "-".to_owned() } else { format!("{:+.2}", 100.0 * backend.deviation) };
         columns.row([
             backend.name.clone(),
-            backend.weight.to_string(),
+            backend.state.to_owned(),
+            backend.weight_configured.map_or_else(|| "unknown".to_owned(), |weight| weight.to_string()),
             thousands(backend.slots),
             format!("{:.2}", 100.0 * backend.share),
             format!("{:.2}", 100.0 * backend.share_due),
@@ -125,12 +124,18 @@ fn balance(service: &ServiceBalance) -> String {
         columns.row([
             "(nobody: new flows are dropped)".to_owned(),
             String::new(),
+            String::new(),
             thousands(service.slots_empty),
             format!("{share:.2}"),
         ]);
     }
+    // An image does not say which of the fills that are read by hash it was.
+    let scheduler = match service.scheduler {
+        Some(scheduler) => format!("scheduler {scheduler}"),
+        None => format!("selection {}", service.selection),
+    };
     format!(
-        "{}: {}, M = {}{disabled}\n{}",
+        "{}: {}, M = {}, {scheduler}{disabled}\n{}",
         service.name,
         endpoint(service),
         thousands(service.table_size),
@@ -155,65 +160,6 @@ fn changes(old: &Path, new: &Path, json: bool) -> Result<()> {
     if json {
         return console.json(&diff);
     }
-    write!(console, "{}", difference(&diff))?;
+    write!(console, "{}", difference::text(&diff))?;
     Ok(())
-}
-
-fn difference(diff: &TableDiff) -> String {
-    let mut text = String::new();
-    if diff.geometry_changed {
-        text += "the sizes of the tables differ: the two are not for the same build\n";
-    }
-    for (verb, names) in [("added", &diff.services_added), ("removed", &diff.services_removed)] {
-        if !names.is_empty() {
-            text += &format!("services {verb}: {}\n", names.join(", "));
-        }
-    }
-    let still = |service: &&ServiceDiff| service.slots_moved == 0 && service.table_size_before == service.table_size;
-    for service in diff.services.iter().filter(|service| !still(service)) {
-        text += &moves(service);
-    }
-    let unmoved: Vec<&str> = diff.services.iter().filter(still).map(|service| service.name.as_str()).collect();
-    if !unmoved.is_empty() {
-        text += &format!("no slot moves: {}\n", unmoved.join(", "));
-    }
-    text += &format!(
-        "in memory: {}, {} and {} change, the datapath row {}\n",
-        counted(diff.service_rows_changed, "service row"),
-        counted(diff.backend_rows_changed, "backend row"),
-        entries(diff.lookup_entries_changed),
-        if diff.datapath_changed { "too" } else { "does not" },
-    );
-    text
-}
-
-fn entries(number: usize) -> String {
-    format!("{} lookup {}", thousands(number), if number == 1 { "entry" } else { "entries" })
-}
-
-fn moves(service: &ServiceDiff) -> String {
-    let resized = if service.table_size_before == service.table_size {
-        String::new()
-    } else {
-        format!(", M was {}", thousands(service.table_size_before))
-    };
-    let mut columns = Columns::new([false, false, true]);
-    columns.row(["from", "to", "slots"].map(str::to_owned));
-    let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "(nobody)".to_owned());
-    for one in service.moves.iter().take(MOVES_SHOWN_MAX) {
-        columns.row([name(&one.from), name(&one.to), thousands(one.slots)]);
-    }
-    let hidden = service.moves.iter().skip(MOVES_SHOWN_MAX);
-    let (count, slots) = hidden.fold((0_usize, 0), |(count, slots), one| (count + 1, slots + one.slots));
-    if count > 0 {
-        columns.row([format!("({count} more)"), String::new(), thousands(slots)]);
-    }
-    let table = if service.moves.is_empty() { String::new() } else { columns.text() };
-    format!(
-        "{}: {} of {} move, {:.2} %{resized}\n{table}",
-        service.name,
-        thousands(service.slots_moved),
-        counted(service.table_size, "slot"),
-        100.0 * service.share_moved,
-    )
 }

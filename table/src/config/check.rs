@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::error::{Problem, Problems};
 use super::raw::{self, Maybe};
 use super::value::{self, Refusal};
-use super::{Datapath, Scheduler, Service, service};
+use super::{Datapath, Service, fit, service};
 
 /// Checks a whole file of `len` bytes.
 pub(super) fn file(file: raw::File, len: usize) -> Result<(Geometry, Datapath, Vec<Service>), Problems> {
@@ -27,7 +27,7 @@ pub(super) fn file(file: raw::File, len: usize) -> Result<(Geometry, Datapath, V
     let (datapath, mtu) = check.datapath(raw, &place);
     let services = service::services(&mut check, file.service, &datapath, mtu, &place);
     if let Some(geometry) = geometry {
-        check.fit(&geometry, &services);
+        fit::fit(&mut check, &geometry, &services);
     }
     match (check.found(), geometry) {
         (0, Some(geometry)) => Ok((geometry, datapath, services)),
@@ -187,70 +187,4 @@ impl Check {
             }
         }
     }
-
-    fn fit(&mut self, geometry: &Geometry, services: &[Service]) {
-        if let Some(service) = services.get(geometry.services as usize) {
-            self.push(
-                Problem::at(
-                    service.place.clone(),
-                    format!("{} services do not fit: the geometry has room for {}", services.len(), geometry.services),
-                )
-                .label("the first that does not fit")
-                .help("remove services, or choose a larger geometry"),
-            );
-        }
-        let mut backends = services.iter().flat_map(|service| &service.backends);
-        let count = backends.clone().count();
-        if let Some(backend) = backends.nth(geometry.backends as usize) {
-            self.push(
-                Problem::at(
-                    backend.place.clone(),
-                    format!("{count} backends do not fit: the geometry has room for {}", geometry.backends),
-                )
-                .label("the first that does not fit")
-                .help("remove backends, or choose a larger geometry"),
-            );
-        }
-        self.fit_lookup(geometry.lookup_entries, services);
-    }
-
-    fn fit_lookup(&mut self, room: u32, services: &[Service]) {
-        let needs = |service: &Service| 2 * u64::from(service.slice_entries());
-        let needed: u64 = services.iter().map(needs).sum();
-        let mut used = 0;
-        let overflow = services.iter().find(|service| {
-            used += needs(service);
-            used > u64::from(room)
-        });
-        let Some(service) = overflow else { return };
-        let message = format!(
-            "the lookup tables need {needed} entries, twice the sum of all table sizes, and the geometry has {room}"
-        );
-        let (label, smaller) = if service.scheduler == Scheduler::RoundRobin {
-            (
-                format!("the first service that does not fit: its weights make a sequence of {}", service.table_size),
-                "give the backends of round-robin weights with a common divisor, 2 and 1 instead of 200 and 99"
-                    .to_owned(),
-            )
-        } else {
-            (
-                format!("the first service that does not fit, with table_size {}", service.table_size),
-                format!("make table_size of some services smaller{}", fair_size(room, services)),
-            )
-        };
-        let help = format!("{smaller}; or choose a larger geometry");
-        self.push(Problem::at(service.place.clone(), message).label(label).help(help));
-    }
-}
-
-/// What every service could have if all had the same, as part of a sentence.
-fn fair_size(room: u32, services: &[Service]) -> String {
-    // The length of a sequence is not chosen.
-    if services.iter().any(|service| service.scheduler == Scheduler::RoundRobin) {
-        return String::new();
-    }
-    // A slice on each of two sides, of an even number of entries.
-    let fair = u64::from(room) / (2 * services.len() as u64) / 2 * 2;
-    let (below, _) = crate::prime::neighbours(u32::try_from(fair).unwrap_or(u32::MAX).saturating_add(1));
-    below.map_or(String::new(), |prime| format!("; {prime} would fit for every service"))
 }

@@ -1,5 +1,6 @@
 //! Every kind of mistake, one at a time: what the error says, where it points, what it advises.
 
+mod fit;
 mod hostile;
 mod schedulers;
 
@@ -329,26 +330,6 @@ fn custom_geometries() {
     assert_eq!(problems(&inside).last().unwrap().0, "bus_bytes is 16");
     let both = custom(32, 8).replace("[geometry]", "geometry = \"lab\"\n[geometry]");
     assert_problem(&both, "geometry is there twice", (7, 1), "keep either");
-}
-
-#[test]
-fn what_does_not_fit_says_what_to_make_smaller() {
-    let third = |name: &str, address: &str| SERVICE.replace("\"web\"", name).replace("192.0.2.10", address);
-    let text = format!("{DATAPATH}{SERVICE}{}{}", third("\"b\"", "192.0.2.11"), third("\"c\"", "192.0.2.12"));
-    let message = "need 393132 entries, twice the sum of all table sizes, and the geometry has 262144";
-    // 2^18 / 3 services / 2 slices = 43,690 entries.
-    assert_problem(&text, message, (18, 1), "make table_size of some services smaller; 43669 would fit for every");
-
-    let ecp5 = format!("{DATAPATH}geometry = \"ecp5\"\n");
-    let many: String = (1..=17)
-        .map(|n| {
-            format!("[[service]]\nname = \"{n}\"\naddress = \"192.0.2.{n}\"\nprotocol = \"tcp\"\ntable_size = 7\n")
-        })
-        .collect();
-    assert_problem(&format!("{ecp5}{many}"), "17 services do not fit", (87, 1), "remove services");
-    let backends: String = (1..=65).map(|n| format!("[[service.backend]]\naddress = \"10.0.0.{n}\"\n")).collect();
-    let service = "[[service]]\nname = \"a\"\naddress = \"192.0.2.1\"\nprotocol = \"tcp\"\ntable_size = 7\n";
-    assert_problem(&format!("{ecp5}{service}{backends}"), "65 backends do not fit", (140, 1), "remove backends");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use maglane_spec::counter::PacketsBytes;
-use maglane_spec::row::BackendRow;
 use maglane_spec::{FlowOutcome, Geometry, Verdict, flow};
 use maglane_sw::engine::{Counters, FlowState, Frame, Outcome};
 use maglane_table::TableFile;
@@ -130,16 +129,11 @@ impl Traffic {
         let flow_table = remembered.map(|(_, state)| FlowTable::new(state));
         let counter = |set: &[PacketsBytes], id: u16| set.get(usize::from(id)).copied().unwrap_or_default();
         let backend = |backend: maglane_table::balance::BackendBalance| {
-            let row = tables.image.backends.get(usize::from(backend.id));
             let PacketsBytes { packets, bytes } = counter(&counters.backends, backend.id);
             BackendTraffic {
                 id: backend.id,
                 name: backend.name,
-                state: match row.map(|row| row.state) {
-                    Some(BackendRow::STATE_UP) => "up",
-                    Some(BackendRow::STATE_DRAINING) => "draining",
-                    _ => "down",
-                },
+                state: backend.state,
                 slots: backend.slots,
                 share_slots: backend.share,
                 flows_new: tally.inserted.get(usize::from(backend.id)).copied().unwrap_or(0),
