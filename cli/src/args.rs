@@ -3,6 +3,7 @@
 mod replay;
 mod study;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -102,8 +103,8 @@ pub(crate) struct VerifyArgs {
     /// Pause the input and hold up the outputs at random; the same number does it the same way [default: never]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Only these frames, counted from 1, both included
-    #[arg(long, value_name = "A-B")]
+    /// Only these frames, counted from 1, both included: 17, 17-20, 17- or -20 [default: all]
+    #[arg(long, value_name = "A-B", allow_negative_numbers = true)]
     pub(crate) frames: Option<FrameRange>,
     /// Write what the reference engine forwards to this capture, if all agree
     #[arg(long, value_name = "FILE")]
@@ -290,7 +291,7 @@ impl FromStr for Bus {
     }
 }
 
-/// Frames by number, from 1, both ends included.
+/// Frames by number, from 1, both ends included; without an end, [`u64::MAX`] is the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameRange {
     pub(crate) first: u64,
@@ -301,13 +302,28 @@ impl FromStr for FrameRange {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORM: &str = "two frame numbers from 1 as in 1-100, or one number";
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let (first, last) = (first.parse().map_err(|_| FORM)?, last.parse().map_err(|_| FORM)?);
-        match () {
-            () if first == 0 => Err("frames are counted from 1"),
-            () if first > last => Err("the first number is greater than the second"),
-            () => Ok(Self { first, last }),
+        const FORM: &str = "frame numbers from 1: 17, 17-20, 17- to the end, or -20 from the beginning";
+        let number = |text: &str| match text.parse() {
+            Ok(0) => Err("frames are counted from 1"),
+            Ok(number) => Ok(number),
+            Err(_) => Err(FORM),
+        };
+        let (first, last) = match text.split_once('-') {
+            None => (number(text)?, number(text)?),
+            Some(("", "")) => return Err(FORM),
+            Some(("", last)) => (1, number(last)?),
+            Some((first, "")) => (number(first)?, u64::MAX),
+            Some((first, last)) => (number(first)?, number(last)?),
+        };
+        if first > last { Err("the first number is greater than the second") } else { Ok(Self { first, last }) }
+    }
+}
+
+impl fmt::Display for FrameRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.last {
+            u64::MAX => write!(f, "{}-", self.first),
+            last => write!(f, "{}-{last}", self.first),
         }
     }
 }
@@ -350,10 +366,19 @@ mod tests {
     }
 
     #[test]
-    fn frame_ranges_have_two_ends_or_one() {
-        assert_eq!("3-9".parse(), Ok(FrameRange { first: 3, last: 9 }));
-        assert_eq!("7".parse(), Ok(FrameRange { first: 7, last: 7 }));
-        for wrong in ["", "-", "1-", "0-3", "9-3", "a-b", "-1"] {
+    fn frame_ranges_are_open_or_have_two_ends_or_one() {
+        for (text, first, last, shown) in [
+            ("3-9", 3, 9, "3-9"),
+            ("7", 7, 7, "7-7"),
+            ("5-", 5, u64::MAX, "5-"),
+            ("-5", 1, 5, "1-5"),
+            ("1-1", 1, 1, "1-1"),
+        ] {
+            let range: FrameRange = text.parse().unwrap();
+            assert_eq!(range, FrameRange { first, last }, "{text}");
+            assert_eq!((range.to_string().as_str(), range.to_string().parse()), (shown, Ok(range)));
+        }
+        for wrong in ["", "-", "--", "0", "0-3", "0-", "-0", "9-3", "a-b", "1-b", "-1-", "1-2-3", "1-2-"] {
             assert!(wrong.parse::<FrameRange>().is_err(), "{wrong}");
         }
     }

@@ -52,8 +52,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
     if args.trace {
         return trace::run(args);
     }
-    // The command line asks for it.
-    let Some(out) = &args.out else { bail!("name a capture to write with --out") };
+    // The command line asks for one of the two.
+    let Some(out) = &args.out else { bail!("name a capture to write with --out, or ask for the way with --trace") };
     let config = input::config(&args.config)?;
     let image = config.image()?;
     let capture = Capture::open(&args.input)?;

@@ -155,6 +155,7 @@ fn help_of_every_command_is_there() {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         folder.run(&words).ended(0).says("Example").says(&format!("maglane {command}"));
     }
+    folder.run(&["replay", "--help"]).ended(0).says("<--out <FILE>|--trace>").says("at least one of --out and --trace");
     #[cfg(feature = "lab")]
     for command in ["verify", "rtl emit", "rtl lint"] {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();

@@ -228,6 +228,11 @@ fn chosen_frames_are_told_as_they_are_among_all() {
     assert!(all.contains(&four) && four.contains("\nframe 25, ") && !four.contains("\nframe 26, "), "{four}");
     assert!(one.contains("hit") && one.contains("frame 18, "), "the frames before it count too: {one}");
     assert_eq!(run(&["--frames", "1843-9999"]).matches("\nframe ").count(), 0);
+    // Ranges without one of the ends.
+    let last = run(&["--frames", "1842-"]);
+    assert!(last.starts_with("frame 1842, ") && all.ends_with(&last) && last.contains("\nframe 1843, "), "{last}");
+    let first = run(&["--frames", "-2"]);
+    assert!(all.starts_with(&first) && first.contains("\nframe 2, ") && !first.contains("\nframe 3, "), "{first}");
     assert_eq!(folder.files(), ["web.pcap", "web.toml"], "nothing is written");
 }
 
@@ -264,7 +269,9 @@ fn wrong_choices_are_refused_before_anything_is_told() {
         .refused(&[&TRACE[..], &["--frames", "1844"]].concat(), "--frames begins at 1,844, but there are 1,843 frames");
     folder.refused(&[&TRACE[..], &["--frames", "0"]].concat(), "frames are counted from 1");
     folder.refused(&["replay", "--config", "web.toml", "--in", "web.pcap", "--frames", "1"], "--trace");
-    folder.refused(&["replay", "--config", "web.toml", "--in", "web.pcap"], "--out");
+    let aimless = folder.refused(&["replay", "--config", "web.toml", "--in", "web.pcap"], "<--out <FILE>|--trace>");
+    assert!(aimless.stderr.contains("required"), "{}", aimless.stderr);
+    folder.refused(&[&TRACE[..], &["--frames", "-"]].concat(), "17- to the end, or -20 from the beginning");
     for (name, bytes, place) in bad_captures() {
         folder.put(name, bytes);
         folder.refused(&["replay", "--config", "web.toml", "--in", name, "--trace"], place);

@@ -67,6 +67,13 @@ fn own_files_are_verified_and_forwarded_frames_written() {
 }
 
 #[test]
+fn frames_are_chosen_by_open_ranges_too() {
+    let folder = Folder::new();
+    folder.run(&two(&["--frames", "-7"])).ended(0).says("agree on 7 frames");
+    folder.run(&two(&["--frames", "1840-"])).ended(0).says("agree on 4 frames");
+}
+
+#[test]
 fn report_for_a_script_has_all_its_parts() {
     let folder = Folder::new();
     let report = folder.run(&two(&["--frames", "1-40", "--json"])).ended(0).json();
