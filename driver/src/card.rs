@@ -184,9 +184,7 @@ impl<B: BarIo> Card<B> {
     /// When the card cannot be reached. What was appended before is not to be used.
     pub fn read_words(&mut self, addresses: &[u32], out: &mut Vec<u32>) -> Result<(), CardError> {
         for run in addresses.chunk_by(|&one, &next| page_of(one) == page_of(next)) {
-            if self.page != Some(page_of(run[0])) {
-                self.turn_to(page_of(run[0]))?;
-            }
+            self.turn_to(page_of(run[0]))?;
             let begin = out.len();
             self.offsets.clear();
             self.offsets.extend(run.iter().map(|&address| offset_of(address)));
@@ -204,9 +202,7 @@ impl<B: BarIo> Card<B> {
     /// # Errors
     /// When the card cannot be reached.
     pub fn read_word(&mut self, address: u32) -> Result<u32, CardError> {
-        if self.page != Some(page_of(address)) {
-            self.turn_to(page_of(address))?;
-        }
+        self.turn_to(page_of(address))?;
         self.read_register(offset_of(address))
     }
 
@@ -218,7 +214,6 @@ impl<B: BarIo> Card<B> {
     pub fn write_words(&mut self, words: &[(u32, u32)]) -> Result<(), CardError> {
         self.journal.writes += 1;
         for run in words.chunk_by(|one, next| page_of(one.0) == page_of(next.0)) {
-            // Always, though the page be known: after a reset the card shows page 0, where words are commands.
             self.turn_to(page_of(run[0].0))?;
             self.writes.clear();
             self.writes.extend(run.iter().map(|&(address, word)| (offset_of(address), word)));
@@ -317,11 +312,13 @@ impl<B: BarIo> Card<B> {
         alive
     }
 
+    /// Shows a page. It is read back though it be known: after a reset the card shows page 0, where words are commands.
     fn turn_to(&mut self, page: u32) -> Result<(), CardError> {
-        if self.page != Some(page) {
-            self.write_register(register::TABLE_PAGE, page)?;
+        if self.page.take() == Some(page) && self.read_register(register::TABLE_PAGE)? == page {
+            self.page = Some(page);
+            return Ok(());
         }
-        self.page = None;
+        self.write_register(register::TABLE_PAGE, page)?;
         let found = self.read_register(register::TABLE_PAGE)?;
         if found != page {
             return Err(CardError::Page { wrote: page, found });

@@ -8,7 +8,7 @@ use maglane_spec::window;
 
 use crate::bar::BarIo;
 use crate::card::{Card, CardError};
-use crate::place::address;
+use crate::place::{address, addresses};
 
 /// Reads of all live flows before it is given up that a round ends during each.
 const TRIES_MAX: u32 = 32;
@@ -100,8 +100,7 @@ fn read_set<B: BarIo>(card: &mut Card<B>, region: u32) -> Result<Vec<PacketsByte
 }
 
 fn read_region<B: BarIo>(card: &mut Card<B>, region: u32, out: &mut Vec<u32>) -> Result<(), CardError> {
-    let first = address(region, 0, 0);
-    let addresses: Vec<_> = (first..first + window::words(region, card.geometry())).collect();
+    let addresses: Vec<_> = addresses(region, card.geometry()).collect();
     card.read_words(&addresses, out)
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Model {
     /// The next commits are forgotten.
     pub(crate) loses_commit: bool,
     pub(crate) serves: bool,
+    /// Memories have been cleared.
+    pub(crate) ready: bool,
     pub(crate) clocks_per_ms: u32,
     pub(crate) tick: u8,
     pub(crate) timeouts_taken: u32,
@@ -107,6 +109,7 @@ impl Model {
             looks_left: 0,
             loses_commit: false,
             serves: false,
+            ready: true,
             clocks_per_ms: 0,
             tick: 0,
             timeouts_taken: 0,
@@ -276,7 +279,7 @@ impl Model {
                 self.rounds = self.rounds.wrapping_add(1);
             }
         }
-        window::STATUS_READY
+        (if self.ready { window::STATUS_READY } else { 0 })
             | if self.round_left.is_none() { window::STATUS_SWEPT } else { 0 }
             | if self.pending.is_some() { window::STATUS_HOLDING } else { 0 }
             | u32::from(self.tick) << window::STATUS_TICK_SHIFT

@@ -9,7 +9,7 @@ use maglane_spec::{Geometry, register, window};
 
 use crate::bar::BarIo;
 use crate::card::{Card, CardError, Mode, Status};
-use crate::place::{Place, address};
+use crate::place::{Place, addresses};
 
 /// Entries that are read within one tick.
 const CHUNK_ENTRIES: usize = 1 << 11;
@@ -104,21 +104,17 @@ impl FlowTableState {
         let mut read_at = Vec::new();
         // Ticks that have passed since the first piece was read, and the tick that this was last seen by.
         let (mut passed, mut tick) = (0, card.status()?.tick);
-        let mut addresses = Region { region: window::FLOW_TABLE, card: &geometry }.addresses();
-        while !addresses.is_empty() {
-            let rest = addresses.split_off(addresses.len().min(2 * CHUNK_ENTRIES));
-            let piece = read_within_tick(card, &addresses, &mut passed, &mut tick)?;
-            entries.extend(piece.as_chunks().0.iter().map(|&[low, high]| u64::from(high) << 32 | u64::from(low)));
-            read_at.resize(entries.len(), passed);
-            addresses = rest;
+        let all: Vec<_> = addresses(window::FLOW_TABLE, &geometry).collect();
+        for piece in all.chunks(2 * CHUNK_ENTRIES) {
+            let words = read_within_tick(card, piece, &mut passed, &mut tick)?;
+            entries.extend(words.as_chunks().0.iter().map(|&[low, high]| u64::from(high) << 32 | u64::from(low)));
+            read_at.resize(entries.len(), (tick, passed));
         }
         let mut turns = Vec::new();
-        card.read_words(&Region { region: window::SEQUENCE, card: &geometry }.addresses(), &mut turns)?;
+        card.read_words(&addresses(window::SEQUENCE, &geometry).collect::<Vec<_>>(), &mut turns)?;
         pass(&mut passed, &mut tick, card.status()?);
-        for (entry, read_at) in entries.iter_mut().zip(read_at) {
-            let then = tick.wrapping_sub((passed - read_at).to_le_bytes()[0]);
-            if u32::from(age(*entry, then)) + (passed - read_at) >= u32::from(TICKS) {
-                // No timeout is as long, and its age would begin anew.
+        for (entry, (read_tick, read_passed)) in entries.iter_mut().zip(read_at) {
+            if has_aged_out(*entry, read_tick, passed - read_passed) {
                 *entry = 0;
             }
         }
@@ -140,10 +136,12 @@ impl FlowTableState {
         card.clear_errors()?;
         self.set_tick(card)?;
 
-        let first = address(window::FLOW_TABLE, 0, 0);
         let words = self.entries.iter().flat_map(|&entry| words_of(entry));
         let turns = self.sequence.iter().map(|&turn| u32::from(turn));
-        let writes: Vec<_> = (first..).zip(words).chain((address(window::SEQUENCE, 0, 0)..).zip(turns)).collect();
+        let writes: Vec<_> = addresses(window::FLOW_TABLE, card.geometry())
+            .zip(words)
+            .chain(addresses(window::SEQUENCE, card.geometry()).zip(turns))
+            .collect();
         for chunk in writes.chunks(CHUNK_WORDS) {
             card.write_words(chunk)?;
         }
@@ -207,19 +205,6 @@ impl FlowTableState {
     }
 }
 
-/// A region of a card, whole.
-struct Region<'a> {
-    region: u32,
-    card: &'a Geometry,
-}
-
-impl Region<'_> {
-    fn addresses(&self) -> Vec<u32> {
-        let first = address(self.region, 0, 0);
-        (first..first + window::words(self.region, self.card)).collect()
-    }
-}
-
 /// Reads words between two looks at one tick; again, when one passes.
 fn read_within_tick<B: BarIo>(
     card: &mut Card<B>,
@@ -245,6 +230,11 @@ fn read_within_tick<B: BarIo>(
 const fn pass(passed: &mut u32, tick: &mut u8, status: Status) {
     *passed += (status.tick.wrapping_sub(*tick) % TICKS) as u32;
     *tick = status.tick;
+}
+
+/// An entry that was read at a tick is older than any timeout, so many ticks later: its age would begin anew.
+const fn has_aged_out(entry: u64, tick: u8, passed: u32) -> bool {
+    age(entry, tick) as u32 + passed >= TICKS as u32
 }
 
 /// The two words of an entry, the low one first.
@@ -389,6 +379,27 @@ mod tests {
         for (index, (&found, &before)) in state.entries.iter().zip(&before).take(CHUNK_ENTRIES).enumerate() {
             assert_eq!(found, if index % 3 == 2 { before } else { 0 }, "entry {index}");
         }
+    }
+
+    #[test]
+    fn entry_has_aged_out_when_no_timeout_is_as_long() {
+        for (age, passed, expected) in
+            [(0, 63, false), (0, 64, true), (62, 1, false), (62, 2, true), (63, 1, true), (63, 0, false)]
+        {
+            for tick in [0, 5, 63] {
+                let entry = entry(7, (tick + TICKS - age) % TICKS);
+                assert_eq!(has_aged_out(entry, tick, passed), expected, "age {age} at tick {tick}, {passed} passed");
+            }
+        }
+    }
+
+    #[test]
+    fn card_that_is_not_ready_is_waited_for() {
+        let mut card = open();
+        card.bar_unnoticed().inner().ready = false;
+        let refused = state(1).import(&mut card).unwrap_err();
+        assert!(matches!(refused, FlowsError::Card(CardError::Deadline { .. })), "{refused}");
+        assert_eq!(card.bar_unnoticed().inner().table_writes, 0);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 //! It names addresses of the core's port ([`maglane_spec::window`]) and does nothing with them.
 
 use std::fmt;
+use std::ops::Range;
 
 use maglane_spec::flow::WAYS;
-use maglane_spec::window;
+use maglane_spec::{Geometry, window};
 
 /// A word of a card's memories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,6 +101,12 @@ pub const fn region_name(region: u32) -> &'static str {
 /// Address of a word.
 pub(crate) const fn address(region: u32, copy: u32, index: u32) -> u32 {
     region << window::REGION_SHIFT | copy << window::COPY_SHIFT | index
+}
+
+/// Addresses of all words of a region, of copy 0.
+pub(crate) const fn addresses(region: u32, geometry: &Geometry) -> Range<u32> {
+    let first = address(region, 0, 0);
+    first..first + window::words(region, geometry)
 }
 
 /// Word of a row in which a byte lies, and the byte's position in it, in bits.

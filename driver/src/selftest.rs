@@ -12,7 +12,7 @@ use maglane_spec::{TableImage, window};
 
 use crate::bar::BarIo;
 use crate::card::{Card, CardError, Mode};
-use crate::place::{Place, address, region_name};
+use crate::place::{Place, addresses, region_name};
 
 mod bus;
 mod memory;
@@ -131,8 +131,7 @@ impl SelfTestReport {
         card.clear_errors()?;
         let generation = card.generation()?;
         // The length of a tick in it is what a loader compares with while the card counts.
-        let datapath_addresses: Vec<_> =
-            (0..window::DATAPATH_WORDS).map(|index| address(window::DATAPATH, 0, index)).collect();
+        let datapath_addresses: Vec<_> = addresses(window::DATAPATH, card.geometry()).collect();
         let mut datapath = Vec::new();
         card.read_words(&datapath_addresses, &mut datapath)?;
 
@@ -155,7 +154,7 @@ impl SelfTestReport {
         let mut words: Vec<_> = datapath_addresses.into_iter().zip(datapath).chain(tables).collect();
         if extent.flow_table {
             for region in [window::FLOW_TABLE, window::SEQUENCE] {
-                words.extend((0..window::words(region, card.geometry())).map(|index| (address(region, 0, index), 0)));
+                words.extend(addresses(region, card.geometry()).map(|address| (address, 0)));
             }
         }
         card.write_words(&words)?;

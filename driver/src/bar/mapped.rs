@@ -11,6 +11,9 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::{BarError, BarIo, check};
 
+/// Smallest page of a machine, in bytes.
+pub const PAGE_BYTES: u64 = 4_096;
+
 /// A mapped window of a BAR.
 ///
 /// A card that is gone reads as all ones and takes writes without effect. Where the kernel withdraws the mapping instead
@@ -25,8 +28,13 @@ impl MappedBar {
     /// Maps `bytes` of a file from `offset` on.
     ///
     /// # Errors
-    /// As `mmap`: the file is not open for reading and writing, or it cannot be mapped there.
+    /// When `offset` is not a multiple of [`PAGE_BYTES`]; otherwise as `mmap`: the file is not open for reading and writing,
+    /// or it cannot be mapped there.
     pub fn new(file: &impl AsRawFd, offset: u64, bytes: u32) -> io::Result<Self> {
+        // The crate would map from the page's begin and point into it, at any byte.
+        if !offset.is_multiple_of(PAGE_BYTES) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a BAR is mapped from the begin of a page on"));
+        }
         let len = usize::try_from(bytes).map_err(io::Error::other)?;
         let map = MmapOptions::new().offset(offset).len(len).map_raw(file.as_raw_fd())?;
         Ok(Self { map, bytes })
@@ -43,7 +51,7 @@ impl BarIo for MappedBar {
         check(offset, self.bytes)?;
         let pointer = self.map.as_ptr().wrapping_add(offset as usize).cast::<u32>();
         debug_assert!(pointer.is_aligned());
-        // SAFETY: the mapping begins at a page and lives as long as `self`; `check` has shown that the four bytes at
+        // SAFETY: the mapping begins at a page (`new`) and lives as long as `self`; `check` has shown that the four bytes at
         // `offset` lie within it and that `offset`, hence the pointer, is a multiple of four.
         let word = unsafe { pointer.read_volatile() };
         Ok(u32::from_le(word))
@@ -80,6 +88,16 @@ mod tests {
         assert_eq!(bytes[65_536..65_540], [1, 2, 3, 4]);
         assert_eq!(bytes[2 * 65_536 - 4..2 * 65_536], [0xdd, 0xcc, 0xbb, 0xaa]);
         assert!(bytes[..65_536].iter().chain(&bytes[2 * 65_536..]).all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn window_that_does_not_begin_at_a_page_is_refused() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(65_536).unwrap();
+        for offset in [2, 100, 4_095, 8_193] {
+            assert!(MappedBar::new(&file, offset, 4_096).is_err(), "{offset}");
+        }
+        MappedBar::new(&file, 8_192, 4_096).unwrap();
     }
 
     #[test]

@@ -73,12 +73,7 @@ impl VfioBar {
         }
         let offset = vfio.get_region_offset(index) + window.base;
         let map = MappedBar::new(vfio, offset, register::BYTES);
-        bar.map = Some(map.map_err(|source| BarError::File {
-            path,
-            doing: "map a BAR of",
-            source,
-            remedy: "; is the base a multiple of the page size?",
-        })?);
+        bar.map = Some(map.map_err(|source| BarError::File { path, doing: "map a BAR of", source, remedy: "" })?);
         Ok(bar)
     }
 

@@ -5,6 +5,8 @@
 use std::time::Duration;
 
 use maglane_spec::endian::U32Le;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::*;
 use crate::bar::fault::{Fault, FaultyBar};
@@ -43,6 +45,9 @@ fn first_load_writes_both_sides_and_the_next_only_what_differs() {
     let report = load(&mut loader, &mut card, &first).unwrap();
     let datapath = u64::from(window::DATAPATH_WORDS);
     assert_eq!((report.generation, report.words_written), (1, 2 * all - datapath));
+    // Copies: all of the service rows once, of each backend row one word nine times and one once.
+    let read = all + 64 + 16 * (9 + 1);
+    assert_eq!(report.words_read, 2 * read - datapath);
     assert_eq!(model(&mut card).served(), words(&first));
     assert_eq!(model(&mut card).staged(), words(&first));
 
@@ -258,6 +263,15 @@ fn image_of_other_sizes_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn card_that_is_not_ready_is_waited_for_and_not_written() {
+    let (mut card, mut loader) = (open(), Loader::new());
+    model(&mut card).ready = false;
+    let refused = load(&mut loader, &mut card, &image(TINY, 1)).unwrap_err();
+    assert!(matches!(refused, LoadError::Card(CardError::Deadline { .. })), "{refused}");
+    assert_eq!(model(&mut card).table_writes, 0);
+}
+
+#[test]
 fn another_tick_is_refused_only_while_the_card_counts() {
     let mut other = image(TINY, 2);
     other.datapath.tick_ms = U32Le::new(2_000);
@@ -316,5 +330,67 @@ fn progress_goes_from_nothing_to_all_in_every_step() {
         let last = seen.iter().rfind(|progress| progress.step == step).unwrap();
         assert_eq!(last.done, last.total, "{step:?}");
         assert!(last.total > 200, "{step:?}");
+    }
+}
+
+/// A thing that happens to a card or its loader.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// A load of the image of this seed, with a fault that is planted before and healed behind.
+    Load(u8, Fault),
+    /// The process starts anew.
+    Restart,
+    /// Power goes and comes.
+    Reset,
+    /// Somebody else writes a word of the staged side.
+    Stranger(u32),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let fault = prop_oneof![
+        3 => Just(Fault::None),
+        1 => (0..600_u64, 1..4_u64).prop_map(|(after, count)| Fault::DropWrites { after, count }),
+        1 => (0..600_u64).prop_map(|after| Fault::Cut { after }),
+        1 => (0..1_500_u64).prop_map(|after| Fault::Gone { after }),
+        1 => (0..32_u32, 1..900_u64).prop_map(|(bit, every)| Fault::FlipReads { bit, every }),
+    ];
+    prop_oneof![
+        8 => (1..5_u8, fault).prop_map(|(seed, fault)| Event::Load(seed, fault)),
+        1 => Just(Event::Restart),
+        1 => Just(Event::Reset),
+        1 => (0..64_u32).prop_map(Event::Stranger),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_frames_meet_one_whole_image(events in vec(event(), 1..12)) {
+        let (mut card, mut loader) = (open(), Loader::new());
+        // What may be served: the image of the last commit, and those of commits whose end nobody saw.
+        let mut may_be: Vec<Option<u8>> = vec![None];
+        for event in events {
+            match event {
+                Event::Load(seed, fault) => {
+                    card.bar_unnoticed().plant(fault);
+                    let result = load(&mut loader, &mut card, &image(TINY, seed));
+                    card.bar_unnoticed().plant(Fault::None);
+                    match result {
+                        Ok(_) | Err(LoadError::Other { .. }) => may_be = vec![Some(seed)],
+                        Err(LoadError::Commit { .. }) => may_be.push(Some(seed)),
+                        Err(error) => prop_assert!(fault != Fault::None, "{error}"),
+                    }
+                }
+                Event::Restart => loader = Loader::new(),
+                Event::Reset => {
+                    model(&mut card).reset();
+                    may_be = vec![None];
+                }
+                Event::Stranger(index) => card.write_words(&[(address(window::LOOKUP, 0, index), 0)]).unwrap(),
+            }
+            let served = model(&mut card).served();
+            let is_whole = may_be.iter().flatten().any(|&seed| served == words(&image(TINY, seed)));
+            // Nothing was committed since the reset, so nothing is of use, and nobody serves by it.
+            prop_assert!(is_whole || (may_be.contains(&None) && model(&mut card).generation == 0), "{event:?}");
+        }
     }
 }
