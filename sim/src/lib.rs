@@ -10,6 +10,7 @@
 pub mod assemble;
 pub mod bus;
 pub mod crosscheck;
+pub mod device;
 pub mod difference;
 pub mod lineup;
 pub mod model;

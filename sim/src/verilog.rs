@@ -84,6 +84,29 @@ impl Verilog {
         self.accesses(b'P', &accesses).map(drop)
     }
 
+    /// Resets the card: no tables, no flows, bypass.
+    ///
+    /// # Errors
+    /// When the model does not answer.
+    pub fn reset(&mut self) -> Result<(), EngineError> {
+        let stimulus = self.stimulus;
+        let mut message = vec![b'S'];
+        message.extend(stimulus.seed.to_le_bytes());
+        message.extend([stimulus.gap, stimulus.stall_wire, stimulus.stall_host]);
+        self.acknowledged(&message)?;
+        self.window.forget();
+        Ok(())
+    }
+
+    /// Does accesses to registers while the frames of the next [`Engine::process`] run.
+    ///
+    /// # Errors
+    /// When the model does not answer.
+    pub fn post_accesses(&mut self, accesses: &[Access]) -> Result<(), EngineError> {
+        self.window.forget();
+        self.accesses(b'P', accesses).map(drop)
+    }
+
     /// Reads words of the core's port while the frames of the next [`Engine::process`] run, in order, each not before so
     /// many of those frames have entered; [`Self::answers`] has them then.
     ///
@@ -264,12 +287,7 @@ impl Engine for Verilog {
 
     fn load(&mut self, image: &TableImage) -> Result<(), EngineError> {
         let words = self.tables.load(NAME, image)?;
-        let stimulus = self.stimulus;
-        let mut message = vec![b'S'];
-        message.extend(stimulus.seed.to_le_bytes());
-        message.extend([stimulus.gap, stimulus.stall_wire, stimulus.stall_host]);
-        self.acknowledged(&message)?;
-        self.window.forget();
+        self.reset()?;
         self.write_words(&words)?;
         self.commit()?;
         self.write_words(&[(tables::MODE, window::CONTROL_SERVE)])?;
