@@ -1,5 +1,6 @@
 //! The command line: every command, option and help text, checked as far as it can be without opening a file.
 
+mod card;
 mod replay;
 mod study;
 
@@ -7,6 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+pub(crate) use card::{CardArgs, CardCommand, DeviceArgs, DeviceName, Switch};
 use clap::{Args, Parser, Subcommand};
 #[cfg(feature = "lab")]
 use maglane_hw::profile::Profile;
@@ -25,10 +27,11 @@ Start here:
   maglane replay --config web.toml --in in.pcap --out out.pcap
   maglane replay --config web.toml --in in.pcap --trace --frames 17    why did it go there?
   maglane table show --config web.toml
+  maglane card load --device sim:lab --config web.toml    and into a card, here a simulated one
 
 Exit code:
   0  yes: engines agree, files are written, up to date or clean
-  1  no: engines differ, a file is out of date, a lint has findings
+  1  no: engines differ, a file is out of date, a lint has findings, a card has faults
   2  no answer: bad input or something missing, with one error that names the place";
 
 #[cfg(not(feature = "lab"))]
@@ -37,12 +40,14 @@ Start here:
   maglane table show --config web.toml
   maglane replay --config web.toml --in in.pcap --out out.pcap
   maglane replay --config web.toml --in in.pcap --trace --frames 17    why did it go there?
+  maglane card load --device vfio:0000:03:00.0 --config web.toml
 
 This program was built without the feature `lab`: the commands `verify` and `rtl`, and the
 engines `rtl` and `verilog`, are not in it.
 
 Exit code:
   0  done
+  1  a card has faults
   2  bad input, with one error that names the place";
 
 /// Maglev load balancing on the NIC: lookup tables, replay, and the proof that card and software agree.
@@ -59,6 +64,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     Replay(ReplayArgs),
     Table(TableArgs),
+    Card(CardArgs),
     #[cfg(feature = "lab")]
     Rtl(RtlArgs),
 }

@@ -1,5 +1,6 @@
 //! The commands. Each runs to its end and yields whether the answer is yes; an error is when there is no answer.
 
+pub(crate) mod card;
 pub(crate) mod replay;
 #[cfg(feature = "lab")]
 pub(crate) mod rtl;

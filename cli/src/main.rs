@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "lab")]
         Command::Verify(args) => command::verify::run(&args),
         Command::Replay(args) => command::replay::run(&args),
+        Command::Card(args) => command::card::run(&args),
         Command::Table(args) => command::table::run(&args),
         #[cfg(feature = "lab")]
         Command::Rtl(args) => command::rtl::run(&args),

@@ -307,7 +307,10 @@ impl Loader {
         if self.seen != Some((card.journal(), generation)) {
             return Err(LoadError::Stale);
         }
-        let checks: Vec<Check> = writes.iter().flat_map(|&(address, word)| Check::of_write(address, word)).collect();
+        let mut checks: Vec<Check> =
+            writes.iter().flat_map(|&(address, word)| Check::of_write(address, word)).collect();
+        // By address, so that the page is turned as seldom as can be.
+        checks.sort_by_key(|check| check.address);
         let (mut done, mut found) = (0, Vec::new());
         for chunk in checks.chunks(CHUNK_WORDS) {
             let addresses: Vec<_> = chunk.iter().map(|check| check.address).collect();

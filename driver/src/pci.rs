@@ -94,6 +94,14 @@ pub enum PciError {
     },
 }
 
+impl Binding {
+    /// The driver that was bound before, if there was one.
+    #[must_use]
+    pub fn driver_before(&self) -> Option<&str> {
+        self.driver.as_deref()
+    }
+}
+
 impl PciBus {
     /// The bus of this machine.
     #[must_use]

@@ -4,6 +4,7 @@
 
 mod bench;
 mod captures;
+mod card;
 mod commit;
 mod corpus;
 mod coverage;
@@ -14,3 +15,4 @@ mod generator;
 mod hostile;
 mod katran;
 mod port;
+mod switch;

@@ -27,8 +27,9 @@ use crate::progress;
 use report::{EngineReport, Evidence, Report, RunReport, Skipped};
 use traffic::{Tally, Traffic};
 
-const CONFIG: (&str, &str) = ("examples/web.toml", include_str!("../../../examples/web.toml"));
-const CAPTURE: (&str, &[u8]) = ("tests/captures/web.pcap", include_bytes!("../../../tests/captures/web.pcap"));
+pub(crate) const CONFIG: (&str, &str) = ("examples/web.toml", include_str!("../../../examples/web.toml"));
+pub(crate) const CAPTURE: (&str, &[u8]) =
+    ("tests/captures/web.pcap", include_bytes!("../../../tests/captures/web.pcap"));
 
 /// Frames that a waveform shows: the one that differs, and those before it that may have to do with it.
 const WAVEFORM_FRAMES: usize = 32;

@@ -6,6 +6,7 @@
 // Helpers outside of `#[test]` functions count as tests here too.
 #![allow(clippy::unwrap_used)]
 
+mod card;
 mod replay;
 #[cfg(feature = "lab")]
 mod report;

@@ -97,6 +97,32 @@ impl<B> FaultyBar<B> {
         Ok(())
     }
 
+    /// How many of the next reads the fault leaves alone, if nothing is written.
+    const fn sound_reads(&self) -> u64 {
+        match self.fault {
+            Fault::None | Fault::DropWrites { .. } => u64::MAX,
+            Fault::Cut { after } => {
+                if self.writes > after {
+                    0
+                } else {
+                    u64::MAX
+                }
+            }
+            Fault::Gone { after } => after.saturating_sub(self.reads + self.writes),
+            Fault::Delay { .. } | Fault::FlipReads { .. } => 0,
+        }
+    }
+
+    /// How many of the next writes the fault leaves alone, if nothing is read.
+    const fn sound_writes(&self) -> u64 {
+        match self.fault {
+            Fault::None | Fault::FlipReads { .. } => u64::MAX,
+            Fault::Cut { after } | Fault::DropWrites { after, .. } => after.saturating_sub(self.writes),
+            Fault::Gone { after } => after.saturating_sub(self.reads + self.writes),
+            Fault::Delay { .. } => 0,
+        }
+    }
+
     const fn is_gone(&self) -> bool {
         matches!(self.fault, Fault::Gone { after } if self.reads + self.writes > after)
     }
@@ -130,6 +156,26 @@ impl<B: BarIo> BarIo for FaultyBar<B> {
             _ => self.is_gone(),
         };
         if lost { Ok(()) } else { self.inner.write(offset, word) }
+    }
+
+    fn write_all(&mut self, writes: &[(u32, u32)]) -> Result<(), BarError> {
+        let sound = usize::try_from(self.sound_writes()).unwrap_or(usize::MAX).min(writes.len());
+        let (sound, rest) = writes.split_at(sound);
+        self.writes += sound.len() as u64;
+        self.inner.write_all(sound)?;
+        rest.iter().try_for_each(|&(offset, word)| self.write(offset, word))
+    }
+
+    fn read_all(&mut self, offsets: &[u32], out: &mut Vec<u32>) -> Result<(), BarError> {
+        let sound = usize::try_from(self.sound_reads()).unwrap_or(usize::MAX).min(offsets.len());
+        let (sound, rest) = offsets.split_at(sound);
+        self.reads += sound.len() as u64;
+        self.inner.read_all(sound, out)?;
+        for &offset in rest {
+            let word = self.read(offset)?;
+            out.push(word);
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,184 @@
+//! The arguments of `maglane card`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use clap::{Args, Subcommand, ValueEnum};
+use maglane_driver::bar::BarWindow;
+use maglane_driver::pci::PciAddress;
+#[cfg(feature = "lab")]
+use maglane_hw::profile::Profile;
+
+use super::TableSource;
+
+/// Find a card, load its tables, read what it counts, test it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Devices:
+  vfio:0000:03:00.0             a card on PCIe, through VFIO: needs an IOMMU and `maglane card bind`
+  sysfs:0000:03:00.0            the same without an IOMMU: needs root, and nothing keeps the card from
+                                memory that it should not touch
+  sim:lab                       the gateware of a profile under Verilator (lab, lab64, sume, alveo, ecp5),
+                                reset: it lives as long as the command
+  ...,bar=2,base=0x100000       where the shell around the core has its registers [default: BAR 0, 0]")]
+pub(crate) struct CardArgs {
+    #[command(subcommand)]
+    pub(crate) command: CardCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CardCommand {
+    /// List PCI devices that may be a card, with driver and IOMMU group
+    List {
+        /// All PCI devices, not only those of FPGA vendors or bound to vfio-pci
+        #[arg(long)]
+        all: bool,
+        /// One JSON object instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hand a PCI device to vfio-pci (root)
+    Bind {
+        /// PCI address, 0000:03:00.0
+        address: PciAddress,
+    },
+    /// Give a PCI device back to whoever drives it by default (root)
+    Unbind {
+        /// PCI address, 0000:03:00.0
+        address: PciAddress,
+    },
+    /// Show what a card is: gateware, sizes, clock, state
+    Info(DeviceArgs),
+    /// Load tables: write what differs, read it back, commit between two frames
+    #[command(after_help = "\
+Example:
+  maglane card load --device sim:lab --config examples/web.toml
+  maglane card load --device vfio:0000:03:00.0 --config web.toml --serve")]
+    Load {
+        #[command(flatten)]
+        device: DeviceArgs,
+        #[command(flatten)]
+        source: TableSource,
+        /// Then let the card serve, and count time
+        #[arg(long)]
+        serve: bool,
+    },
+    /// Show what a card has counted
+    Counters(DeviceArgs),
+    /// Show how full the flow table is, and how many live flows each backend has
+    Flows(DeviceArgs),
+    /// Test bus and memories of a card in bypass; a simulated one gets frames too
+    ///
+    /// What is staged is void afterwards, and so is the flow table: load tables again.
+    #[command(name = "selftest")]
+    SelfTest {
+        #[command(flatten)]
+        device: DeviceArgs,
+        /// March C- over every word of every memory, ten accesses each [default: every memory as a whole, twice]
+        #[arg(long)]
+        march: bool,
+    },
+    /// Pass every frame to the host, or serve again
+    Bypass {
+        #[command(flatten)]
+        device: DeviceArgs,
+        /// on: pass every frame to the host; off: serve
+        state: Switch,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArgs {
+    /// The card: vfio:ADDRESS, sysfs:ADDRESS or sim:PROFILE, see `maglane card --help`
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: DeviceName,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which card, and by which way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceName {
+    Vfio(PciAddress, BarWindow),
+    Sysfs(PciAddress, BarWindow),
+    #[cfg(feature = "lab")]
+    Simulated(Profile),
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vfio(address, _) => write!(f, "vfio:{address}"),
+            Self::Sysfs(address, _) => write!(f, "sysfs:{address}"),
+            #[cfg(feature = "lab")]
+            Self::Simulated(profile) => write!(f, "sim:{}", profile.name()),
+        }
+    }
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let form = "a device is vfio:0000:03:00.0, sysfs:0000:03:00.0 or sim:lab";
+        let (kind, rest) = text.split_once(':').ok_or(form)?;
+        match kind {
+            "vfio" | "sysfs" => {
+                let mut parts = rest.split(',');
+                let address = parts.next().unwrap_or_default().parse().map_err(|error| format!("{error}"))?;
+                let window = window(parts)?;
+                Ok(if kind == "vfio" { Self::Vfio(address, window) } else { Self::Sysfs(address, window) })
+            }
+            #[cfg(feature = "lab")]
+            "sim" => super::profile(rest).map(Self::Simulated),
+            #[cfg(not(feature = "lab"))]
+            "sim" => Err("this program was built without the feature `lab`: it has no simulated cards".to_owned()),
+            _ => Err(form.to_owned()),
+        }
+    }
+}
+
+fn window<'a>(parts: impl Iterator<Item = &'a str>) -> Result<BarWindow, String> {
+    let mut window = BarWindow::default();
+    for part in parts {
+        let number = |text: &str| match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16),
+            None => text.parse(),
+        };
+        match part.split_once('=').map(|(name, value)| (name, number(value))) {
+            Some(("bar", Ok(index @ 0..=5))) => window.index = index.to_le_bytes()[0],
+            Some(("base", Ok(base))) => window.base = base,
+            _ => return Err(format!("`{part}`: after the address come bar=0 to bar=5 and base=BYTES")),
+        }
+    }
+    Ok(window)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_named_as_the_help_says() {
+        let window = BarWindow { index: 2, base: 0x10_0000 };
+        let address: PciAddress = "0000:03:00.0".parse().expect("an address");
+        let parsed = |text: &str| text.parse::<DeviceName>();
+        assert_eq!(parsed("vfio:0000:03:00.0"), Ok(DeviceName::Vfio(address, BarWindow::default())));
+        assert_eq!(parsed("sysfs:03:00.0,bar=2,base=0x100000"), Ok(DeviceName::Sysfs(address, window)));
+        for wrong in ["", "lab", "vfio:", "vfio:03:00.0,bar=6", "vfio:03:00.0,bas=1", "vfio:03:00.0,base=x", "usb:1"] {
+            assert!(parsed(wrong).is_err(), "{wrong}");
+        }
+        #[cfg(feature = "lab")]
+        {
+            assert_eq!(parsed("sim:lab"), Ok(DeviceName::Simulated(Profile::Lab)));
+            assert!(parsed("sim:labs").is_err());
+        }
+    }
+}
