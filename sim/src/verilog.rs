@@ -3,6 +3,7 @@
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use maglane_hw::emit;
 use maglane_hw::profile::Profile;
@@ -391,11 +392,23 @@ impl Drop for Verilog {
 }
 
 fn with_recipe<T>(profile: Profile, fault: Option<Stage>, traced: bool, use_it: impl FnOnce(Recipe<'_>) -> T) -> T {
-    let verilog = profile.verilog(fault);
+    let verilog = emitted(profile, fault);
     let geometry = profile.geometry();
     let defines =
         [format!("BUS_BYTES={}", geometry.bus_bytes), format!("STUCK_CLOCKS={}", stimulus::stuck_clocks(&geometry))];
     use_it(Recipe { verilog: &verilog, top: emit::TOP, harness: HARNESS, defines: &defines, traced })
+}
+
+/// The Verilog of a build, emitted once in a process: that takes rust-hdl seconds.
+fn emitted(profile: Profile, fault: Option<Stage>) -> Arc<str> {
+    static EMITTED: Mutex<Vec<(Profile, Option<Stage>, Arc<str>)>> = Mutex::new(Vec::new());
+    let mut known = EMITTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((.., text)) = known.iter().find(|(of, with, _)| (*of, *with) == (profile, fault)) {
+        return Arc::clone(text);
+    }
+    let text: Arc<str> = profile.verilog(fault).into();
+    known.push((profile, fault, Arc::clone(&text)));
+    text
 }
 
 fn low_half(word: u32) -> u16 {

@@ -113,10 +113,10 @@ fn add_window(text: &mut String) {
         text,
         format_args!(
             "\n## The window\n\n\
-            The words from 0x{:04x} on are those of the core's port whose addresses begin with PAGE: word w of the window is \
-            address PAGE * {} + w. An address has the region in bits 31..28, the copy in bits 27..24 and the index of a word \
-            in bits 23..0. What is written to a table lands on its staged side, and what is read comes from there. Regions \
-            from STATUS on are read only, and so are copies but 0.\n\n\
+            The words from 0x{:04x} on are those of the core's port whose addresses begin with PAGE: word w of the window \
+            is address PAGE * {} + w. An address has the region in bits 31..28, the copy in bits 27..24 and the index of a \
+            word in bits 23..0. What is written to a table lands on its staged side, and what is read comes from there. \
+            Regions from STATUS on are read only, and so are copies but 0.\n\n\
             A counter's four words are of the moment in which its first one was read, a flow-table entry's two likewise. An \
             entry is written with its high word, after the low one, and like a turn only in bypass while SWEPT is set.\n\n",
             register::WINDOW,
