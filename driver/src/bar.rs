@@ -10,6 +10,8 @@ pub mod fault;
 pub mod mapped;
 pub mod sysfs;
 pub mod vfio;
+#[cfg(feature = "vfio-user")]
+pub mod vfio_user;
 
 /// Access to the window of a card's registers.
 ///

@@ -12,6 +12,7 @@ use maglane_sw::engine::{Engine, EngineError, Frame, Outcome};
 use crate::Stimulus;
 use crate::bus::Access;
 use crate::model::ModelError;
+use crate::pci::Device;
 use crate::verilog::Verilog;
 
 /// What carries the accesses, in messages.
@@ -91,6 +92,12 @@ impl BarIo for SimulatedCard {
     fn read_all(&mut self, offsets: &[u32], out: &mut Vec<u32>) -> Result<(), BarError> {
         out.extend(self.access(offsets.iter().map(|&offset| (offset, None)))?);
         Ok(())
+    }
+}
+
+impl Device for SimulatedCard {
+    fn reset(&mut self) -> Result<(), BarError> {
+        self.model.reset().map_err(|error| broken(0, error.into()))
     }
 }
 

@@ -15,12 +15,15 @@ pub mod difference;
 pub mod lineup;
 pub mod model;
 pub mod module;
+pub mod pci;
 pub mod replay;
 pub mod rtl;
+pub mod shared;
 pub mod shrink;
 pub mod stimulus;
 mod tables;
 mod ticks;
 pub mod verilog;
+pub mod vfio_user;
 
 pub use stimulus::Stimulus;

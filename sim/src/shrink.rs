@@ -51,6 +51,6 @@ mod tests {
         assert_eq!(shrink(&[7; 100], |items| items.len() >= 13).len(), 13);
         assert_eq!(shrink(&[7; 100], |_| false).len(), 100);
         assert_eq!(shrink(&[7; 100], |_| true).len(), 1);
-        assert_eq!(shrink(&[] as &[u8], |_| true), []);
+        assert!(shrink(&[] as &[u8], |_| true).is_empty());
     }
 }

@@ -14,5 +14,7 @@ mod flows;
 mod generator;
 mod hostile;
 mod katran;
+mod lab;
 mod port;
 mod switch;
+mod vfio_user;
