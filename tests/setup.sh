@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the simulators, Yosys for synthesis and proof, CaDiCaL for the proof, and tcpdump for the captures' check,
-# where they are missing.
+# Installs the simulators, Yosys for synthesis and proof, CaDiCaL for the proof, tcpdump for the captures' check, and QEMU
+# and Busybox for the guest in which the driver meets vfio-pci, where they are missing.
 # Never fails: without them the tests say what they skip.
 set -u
 
@@ -10,6 +10,8 @@ command -v iverilog >/dev/null 2>&1 || missing="$missing iverilog"
 command -v yosys >/dev/null 2>&1 || missing="$missing yosys"
 command -v cadical >/dev/null 2>&1 || missing="$missing cadical"
 command -v tcpdump >/dev/null 2>&1 || missing="$missing tcpdump"
+command -v qemu-system-x86_64 >/dev/null 2>&1 || missing="$missing qemu-system-x86"
+dpkg -s busybox-static >/dev/null 2>&1 || missing="$missing busybox-static"
 # Verilator makes C++ that it compiles with make.
 command -v g++ >/dev/null 2>&1 || missing="$missing g++"
 [ -n "$missing" ] || exit 0

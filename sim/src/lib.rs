@@ -15,6 +15,7 @@ pub mod difference;
 pub mod lineup;
 pub mod model;
 pub mod module;
+pub mod mpqemu;
 pub mod pci;
 pub mod replay;
 pub mod rtl;

@@ -142,8 +142,9 @@ impl Recipe<'_> {
     }
 }
 
-/// `MAGLANE_CACHE`, else the user's cache folder, else the temporary folder.
-fn cache_folder() -> PathBuf {
+/// Where what takes long to build is kept: `MAGLANE_CACHE`, else the user's cache folder, else the temporary folder.
+#[must_use]
+pub fn cache_folder() -> PathBuf {
     if let Some(folder) = env::var_os("MAGLANE_CACHE") {
         return PathBuf::from(folder);
     }

@@ -12,6 +12,7 @@ mod cycles;
 mod faults;
 mod flows;
 mod generator;
+mod guest;
 mod hostile;
 mod katran;
 mod lab;
