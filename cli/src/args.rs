@@ -8,6 +8,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+#[cfg(feature = "lab")]
+pub(crate) use card::ServeArgs;
 pub(crate) use card::{CardArgs, CardCommand, DeviceArgs, DeviceName, Switch};
 use clap::{Args, Parser, Subcommand};
 #[cfg(feature = "lab")]

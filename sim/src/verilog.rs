@@ -401,7 +401,8 @@ fn with_recipe<T>(profile: Profile, fault: Option<Stage>, traced: bool, use_it: 
 
 /// The Verilog of a build, emitted once in a process: that takes rust-hdl seconds.
 fn emitted(profile: Profile, fault: Option<Stage>) -> Arc<str> {
-    static EMITTED: Mutex<Vec<(Profile, Option<Stage>, Arc<str>)>> = Mutex::new(Vec::new());
+    type Emitted = (Profile, Option<Stage>, Arc<str>);
+    static EMITTED: Mutex<Vec<Emitted>> = Mutex::new(Vec::new());
     let mut known = EMITTED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((.., text)) = known.iter().find(|(of, with, _)| (*of, *with) == (profile, fault)) {
         return Arc::clone(text);

@@ -1,6 +1,8 @@
 //! The arguments of `maglane card`.
 
 use std::fmt;
+#[cfg(feature = "lab")]
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -20,6 +22,7 @@ Devices:
                                 memory that it should not touch
   sim:lab                       the gateware of a profile under Verilator (lab, lab64, sume, alveo, ecp5),
                                 reset: it lives as long as the command
+  vfio-user:PATH                one that `maglane card serve` plays behind a socket
   ...,bar=2,base=0x100000       where the shell around the core has its registers [default: BAR 0, 0]")]
 pub(crate) struct CardArgs {
     #[command(subcommand)]
@@ -78,6 +81,15 @@ Example:
         #[arg(long)]
         march: bool,
     },
+    /// Play a simulated card behind a socket, by the vfio-user protocol, for other commands or a virtual machine
+    ///
+    /// With --in it waits until the card serves, gives it the capture's frames, and stays.
+    #[cfg(feature = "lab")]
+    #[command(after_help = "\
+Example, in two terminals:
+  maglane card serve --socket /tmp/card --in tests/captures/tcp.pcap --out out.pcap
+  maglane card load --device vfio-user:/tmp/card --config examples/web.toml --serve")]
+    Serve(ServeArgs),
     /// Pass every frame to the host, or serve again
     Bypass {
         #[command(flatten)]
@@ -93,9 +105,26 @@ pub(crate) enum Switch {
     Off,
 }
 
+#[cfg(feature = "lab")]
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Socket to make
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: PathBuf,
+    /// Build of the gateware: lab, lab64, sume, alveo, ecp5
+    #[arg(long, value_name = "PROFILE", value_parser = super::profile, default_value = "lab")]
+    pub(crate) profile: Profile,
+    /// Frames for the card: a capture, pcap or pcapng
+    #[arg(long = "in", value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Write what the card forwards to this capture
+    #[arg(long, value_name = "FILE", requires = "input")]
+    pub(crate) out: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct DeviceArgs {
-    /// The card: vfio:ADDRESS, sysfs:ADDRESS or sim:PROFILE, see `maglane card --help`
+    /// The card: vfio:ADDRESS, sysfs:ADDRESS, sim:PROFILE or vfio-user:PATH, see `maglane card --help`
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: DeviceName,
     /// One JSON object instead of text
@@ -110,6 +139,8 @@ pub(crate) enum DeviceName {
     Sysfs(PciAddress, BarWindow),
     #[cfg(feature = "lab")]
     Simulated(Profile),
+    #[cfg(feature = "lab")]
+    Socket(PathBuf, BarWindow),
 }
 
 impl fmt::Display for DeviceName {
@@ -119,6 +150,8 @@ impl fmt::Display for DeviceName {
             Self::Sysfs(address, _) => write!(f, "sysfs:{address}"),
             #[cfg(feature = "lab")]
             Self::Simulated(profile) => write!(f, "sim:{}", profile.name()),
+            #[cfg(feature = "lab")]
+            Self::Socket(path, _) => write!(f, "vfio-user:{}", path.display()),
         }
     }
 }
@@ -138,8 +171,19 @@ impl FromStr for DeviceName {
             }
             #[cfg(feature = "lab")]
             "sim" => super::profile(rest).map(Self::Simulated),
+            #[cfg(feature = "lab")]
+            "vfio-user" => {
+                let mut parts = rest.split(',');
+                let path = parts.next().unwrap_or_default();
+                if path.is_empty() {
+                    return Err("after vfio-user: comes the path of a socket".to_owned());
+                }
+                Ok(Self::Socket(path.into(), window(parts)?))
+            }
             #[cfg(not(feature = "lab"))]
-            "sim" => Err("this program was built without the feature `lab`: it has no simulated cards".to_owned()),
+            "sim" | "vfio-user" => {
+                Err("this program was built without the feature `lab`: it has no simulated cards".to_owned())
+            }
             _ => Err(form.to_owned()),
         }
     }

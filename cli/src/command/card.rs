@@ -4,6 +4,8 @@ mod device;
 mod flows;
 mod load;
 mod selftest;
+#[cfg(feature = "lab")]
+mod serve;
 mod state;
 
 use std::io::Write;
@@ -39,6 +41,8 @@ pub(crate) fn run(args: &CardArgs) -> Result<bool> {
         CardCommand::Counters(device) => state::counters(device),
         CardCommand::Flows(device) => flows::run(device),
         CardCommand::SelfTest { device, march } => selftest::run(device, *march),
+        #[cfg(feature = "lab")]
+        CardCommand::Serve(args) => serve::run(args),
         CardCommand::Bypass { device, state } => state::bypass(device, *state == Switch::On),
     }
 }

@@ -27,6 +27,37 @@ fn a_card_without_tables_says_what_it_is_and_does_not_serve() {
     folder.refused(&["card", "bypass", "--device", "sim:lab", "off"], "`maglane card load` comes first");
 }
 
+/// In one terminal a card, in the other what loads it; the frames that it forwards are software's.
+#[cfg(feature = "lab")]
+#[test]
+fn a_served_card_is_loaded_from_another_process_and_forwards() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    let folder = web();
+    folder.put("in.pcap", crate::capture("tcp.pcap"));
+    let mut serve = folder
+        .command(&["card", "serve", "--socket", "card", "--in", "in.pcap", "--out", "card.pcap"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(serve.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains("--device vfio-user:card"), "{first}");
+    folder.run(&["card", "load", "--device", "vfio-user:card", "--config", "web.toml", "--serve"]).ended(0);
+    let played = lines.next().unwrap().unwrap();
+    assert!(played.ends_with("frames forwarded"), "{played}");
+    let counted = folder.run(&["card", "counters", "--device", "vfio-user:card", "--json"]).ended(0).json();
+    let forwarded = counted["verdicts"].as_array().unwrap().iter().find(|counted| counted["name"] == "forward");
+    folder.run(&["replay", "--config", "web.toml", "--in", "in.pcap", "--out", "software.pcap"]).ended(0);
+    assert!(played.contains(&format!(": {} of ", forwarded.unwrap()["packets"])), "{played} {counted}");
+    assert_eq!(std::fs::read(folder.path("card.pcap")).unwrap(), std::fs::read(folder.path("software.pcap")).unwrap());
+    // Ctrl-C.
+    let ended = std::process::Command::new("kill").args(["-INT", &serve.id().to_string()]).status().unwrap();
+    assert!(ended.success() && serve.wait().unwrap().success());
+    assert!(!folder.path("card").exists(), "the socket is left");
+}
+
 #[test]
 fn devices_that_are_not_there_are_named() {
     let folder = Folder::new();

@@ -4,6 +4,8 @@ use anyhow::{Context, Result};
 use maglane_driver::Card;
 use maglane_driver::bar::sysfs::SysfsBar;
 use maglane_driver::bar::vfio::VfioBar;
+#[cfg(feature = "lab")]
+use maglane_driver::bar::vfio_user::VfioUserBar;
 use maglane_driver::bar::{BarError, BarIo};
 use maglane_driver::lock::CardLock;
 use maglane_driver::pci::PciBus;
@@ -24,6 +26,8 @@ pub(super) enum Device {
     Sysfs(Box<SysfsBar>),
     #[cfg(feature = "lab")]
     Simulated(Box<SimulatedCard>),
+    #[cfg(feature = "lab")]
+    Socket(Box<VfioUserBar>),
 }
 
 /// Opens a card.
@@ -39,12 +43,16 @@ pub(super) fn open(name: &DeviceName) -> Result<Card<Device>> {
         }
         #[cfg(feature = "lab")]
         DeviceName::Simulated(profile) => Device::Simulated(Box::new(simulated(*profile)?)),
+        #[cfg(feature = "lab")]
+        DeviceName::Socket(path, window) => {
+            Device::Socket(Box::new(VfioUserBar::open(path, *window, CardLock::beside(path)?)?))
+        }
     };
     Card::open(device).with_context(|| name.to_string())
 }
 
 #[cfg(feature = "lab")]
-fn simulated(profile: Profile) -> Result<SimulatedCard> {
+pub(super) fn simulated(profile: Profile) -> Result<SimulatedCard> {
     let _line = progress::spinner("starting the simulated card; the first time it is built, which takes a minute");
     Ok(SimulatedCard::start(profile, Stimulus::SMOOTH)?)
 }
@@ -55,7 +63,7 @@ impl Device {
     pub(super) fn frames(&mut self, frames: &[Frame<'_>]) -> Option<Result<Vec<Outcome>, EngineError>> {
         match self {
             Self::Simulated(card) => Some(card.frames(frames)),
-            Self::Vfio(_) | Self::Sysfs(_) => None,
+            Self::Vfio(_) | Self::Sysfs(_) | Self::Socket(_) => None,
         }
     }
 }
@@ -67,6 +75,8 @@ impl Device {
             Self::Sysfs(bar) => bar.as_mut(),
             #[cfg(feature = "lab")]
             Self::Simulated(card) => card.as_mut(),
+            #[cfg(feature = "lab")]
+            Self::Socket(bar) => bar.as_mut(),
         }
     }
 }
@@ -78,6 +88,8 @@ impl BarIo for Device {
             Self::Sysfs(bar) => bar.bytes(),
             #[cfg(feature = "lab")]
             Self::Simulated(card) => card.bytes(),
+            #[cfg(feature = "lab")]
+            Self::Socket(bar) => bar.bytes(),
         }
     }
 
