@@ -2,8 +2,9 @@
 //! `vfio-user`.
 //!
 //! Contiguous words travel in one message, which the server must take word by word, in ascending order: the server of this
-//! project does, and so does every one that has no other idea of a register. Every access has a deadline; after the first
-//! error nothing is sent any more, since what would be read then might answer something else.
+//! project does, and so does every one that has no other idea of a register. Messages of one call are sent in groups before
+//! the first of their replies is waited for. Every group has a deadline; after the first error nothing is sent any more,
+//! since what would be read then might answer something else.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -16,16 +17,23 @@ use super::{BarError, BarIo, BarWindow, check};
 use crate::lock::CardLock;
 
 pub mod message;
+#[cfg(test)]
+mod tests;
 
 use message::{DEVICE_INFO, Header, REGION_INFO, REGION_READ, REGION_WRITE, RegionAccess, RegionInfo, VERSION};
 
-/// How long an access may take unless told otherwise: a page of words in a simulation under load takes a second or two.
+/// How long a group of messages may take unless told otherwise: a page of words in a simulation under load takes a second or
+/// two.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What carries the accesses, in messages.
 const TRANSPORT: &str = "vfio-user";
 /// Bytes of a message that every server takes: it need not name more.
 const TRANSFER_BYTES_DEFAULT: u32 = 1 << 20;
+/// Messages of a group: few enough that neither end's socket is ever full of those that the other has not read yet.
+const GROUP_MESSAGES_MAX: usize = 64;
+/// Words of a group: all of a BAR.
+const GROUP_WORDS_MAX: usize = register::BYTES as usize / 4;
 /// Longest payload of a reply: what is read at a time, and what stands before it.
 const PAYLOAD_LEN_MAX: usize = register::BYTES as usize + message::REGION_ACCESS_BYTES;
 
@@ -100,12 +108,27 @@ impl VfioUserBar {
         self.connection.set_deadline(deadline)
     }
 
-    fn access(&self, offset: u32, count: u32) -> RegionAccess {
-        RegionAccess { offset: self.window.base + u64::from(offset), region: self.window.index.into(), count }
+    fn access(&self, offset: u32, words: usize) -> [u8; message::REGION_ACCESS_BYTES] {
+        let offset = self.window.base + u64::from(offset);
+        RegionAccess { offset, region: self.window.index.into(), count: bytes_of(words) }.to_bytes()
     }
 
-    fn run_words_max(&self) -> usize {
-        (self.connection.transfer_bytes_max.min(register::BYTES) / 4).max(1) as usize
+    /// Words in a row, cut where a message would be too long, in groups that are sent together.
+    fn groups<'a, T>(&self, items: &'a [T], offset: fn(&T) -> u32) -> Vec<Vec<&'a [T]>> {
+        let words_max = (self.connection.transfer_bytes_max.min(register::BYTES) / 4).max(1) as usize;
+        let mut groups = Vec::new();
+        let (mut group, mut words) = (Vec::new(), 0);
+        let runs = items.chunk_by(|one, next| offset(one) + 4 == offset(next));
+        for part in runs.flat_map(|run| run.chunks(words_max)) {
+            if group.len() == GROUP_MESSAGES_MAX || words + part.len() > GROUP_WORDS_MAX {
+                groups.push(std::mem::take(&mut group));
+                words = 0;
+            }
+            words += part.len();
+            group.push(part);
+        }
+        groups.push(group);
+        groups
     }
 }
 
@@ -126,30 +149,33 @@ impl BarIo for VfioUserBar {
 
     fn write_all(&mut self, writes: &[(u32, u32)]) -> Result<(), BarError> {
         writes.iter().try_for_each(|&(offset, _)| check(offset, register::BYTES))?;
-        for run in writes.chunk_by(|one, next| one.0 + 4 == next.0) {
-            for part in run.chunks(self.run_words_max()) {
-                let (offset, count) = (part[0].0, bytes_of(part));
-                let mut payload = self.access(offset, count).to_bytes().to_vec();
+        for group in self.groups(writes, |&(offset, _)| offset) {
+            let payload = |part: &&[(u32, u32)]| {
+                let mut payload = self.access(part[0].0, part.len()).to_vec();
                 payload.extend(part.iter().flat_map(|(_, word)| word.to_le_bytes()));
-                self.connection.exchange(REGION_WRITE, &payload).map_err(|source| broken(offset, source))?;
-            }
+                payload
+            };
+            let payloads: Vec<_> = group.iter().map(payload).collect();
+            let first = group.first().map_or(0, |part| part[0].0);
+            self.connection.exchange_all(REGION_WRITE, &payloads).map_err(|source| broken(first, source))?;
         }
         Ok(())
     }
 
     fn read_all(&mut self, offsets: &[u32], out: &mut Vec<u32>) -> Result<(), BarError> {
         offsets.iter().try_for_each(|&offset| check(offset, register::BYTES))?;
-        for run in offsets.chunk_by(|one, next| one + 4 == *next) {
-            for part in run.chunks(self.run_words_max()) {
-                let (offset, count) = (part[0], bytes_of(part));
-                let access = self.access(offset, count).to_bytes();
-                let reply = self.connection.exchange(REGION_READ, &access).map_err(|source| broken(offset, source))?;
-                let data =
-                    RegionAccess::split(&reply).map(|(_, data)| data).filter(|data| data.len() == 4 * part.len());
-                let Some(data) = data else {
-                    return Err(broken(offset, self.connection.give_up(VfioUserError::Reply { command: REGION_READ })));
+        for group in self.groups(offsets, |&offset| offset) {
+            let payloads: Vec<_> = group.iter().map(|part| self.access(part[0], part.len()).to_vec()).collect();
+            let first = group.first().map_or(0, |part| part[0]);
+            let replies =
+                self.connection.exchange_all(REGION_READ, &payloads).map_err(|source| broken(first, source))?;
+            for (part, reply) in group.iter().zip(replies) {
+                let data = RegionAccess::split(&reply).map(|(_, data)| data.as_chunks());
+                let Some((words, [])) = data.filter(|(words, _)| words.len() == part.len()) else {
+                    let odd = VfioUserError::Reply { command: REGION_READ };
+                    return Err(broken(part[0], self.connection.give_up(odd)));
                 };
-                out.extend(data.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)));
+                out.extend(words.iter().map(|&word| u32::from_le_bytes(word)));
             }
         }
         Ok(())
@@ -214,26 +240,44 @@ impl Connection {
 
     /// Sends a command; the payload of its reply.
     fn exchange(&mut self, command: u16, payload: &[u8]) -> Result<Vec<u8>, VfioUserError> {
+        let mut replies = self.exchange_all(command, &[payload.to_vec()])?;
+        replies.pop().ok_or(VfioUserError::Reply { command })
+    }
+
+    /// Sends commands together; the payloads of their replies.
+    fn exchange_all(&mut self, command: u16, payloads: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, VfioUserError> {
         let Some(mut stream) = self.stream.take() else { return Err(VfioUserError::GivenUp) };
-        self.id = self.id.wrapping_add(1);
-        let header = Header::command(self.id, command, payload.len());
         let source = |source| VfioUserError::Socket { path: self.path.clone(), source };
-        stream.write_all(&[&header.to_bytes(), payload].concat()).map_err(source)?;
-        let mut bytes = [0; message::HEADER_BYTES];
-        receive(&mut stream, &mut bytes, self.deadline).map_err(source)?;
-        let reply = Header::of_bytes(bytes);
-        let odd = VfioUserError::Reply { command };
-        let len = reply.payload_len().filter(|&len| len <= PAYLOAD_LEN_MAX && reply.answers(&header));
-        let Some(len) = len else { return Err(odd) };
-        let mut payload = vec![0; len];
-        receive(&mut stream, &mut payload, self.deadline).map_err(source)?;
-        // Both ends are in step again, whatever the reply says.
-        self.stream = Some(stream);
-        if reply.is_error() {
-            let error = i32::try_from(reply.error).unwrap_or(0);
-            return Err(VfioUserError::Refused { source: io::Error::from_raw_os_error(error) });
+        let begin = Instant::now();
+        let mut headers = Vec::with_capacity(payloads.len());
+        let mut messages = Vec::new();
+        for payload in payloads {
+            self.id = self.id.wrapping_add(1);
+            let header = Header::command(self.id, command, payload.len());
+            messages.extend(header.to_bytes());
+            messages.extend(payload);
+            headers.push(header);
         }
-        Ok(payload)
+        stream.write_all(&messages).map_err(source)?;
+        let mut replies = Vec::with_capacity(payloads.len());
+        let mut refused = None;
+        for header in headers {
+            let mut bytes = [0; message::HEADER_BYTES];
+            receive(&mut stream, &mut bytes, begin, self.deadline).map_err(source)?;
+            let reply = Header::of_bytes(bytes);
+            let len = reply.payload_len().filter(|&len| len <= PAYLOAD_LEN_MAX && reply.answers(&header));
+            let Some(len) = len else { return Err(VfioUserError::Reply { command }) };
+            let mut payload = vec![0; len];
+            receive(&mut stream, &mut payload, begin, self.deadline).map_err(source)?;
+            replies.push(payload);
+            if reply.is_error() && refused.is_none() {
+                refused = Some(i32::try_from(reply.error).unwrap_or(0));
+            }
+        }
+        // Both ends are in step again, whatever the replies say.
+        self.stream = Some(stream);
+        let refused = refused.map(|error| VfioUserError::Refused { source: io::Error::from_raw_os_error(error) });
+        refused.map_or(Ok(replies), Err)
     }
 
     fn give_up(&mut self, error: VfioUserError) -> VfioUserError {
@@ -242,9 +286,8 @@ impl Connection {
     }
 }
 
-/// Reads until `bytes` is full, for no longer than the deadline and the one read that was begun within it.
-fn receive(stream: &mut UnixStream, bytes: &mut [u8], deadline: Duration) -> io::Result<()> {
-    let begin = Instant::now();
+/// Reads until `bytes` is full, for no longer than the deadline from `begin` on and the one read that was begun within it.
+fn receive(stream: &mut UnixStream, bytes: &mut [u8], begin: Instant, deadline: Duration) -> io::Result<()> {
     let mut filled = 0;
     while filled < bytes.len() {
         match stream.read(&mut bytes[filled..]) {
@@ -267,115 +310,10 @@ fn late(deadline: Duration) -> io::Error {
 }
 
 #[allow(clippy::cast_possible_truncation)] // a run is part of a BAR
-const fn bytes_of<T>(run: &[T]) -> u32 {
-    run.len() as u32 * 4
+const fn bytes_of(words: usize) -> u32 {
+    words as u32 * 4
 }
 
 fn broken(offset: u32, source: VfioUserError) -> BarError {
     BarError::Transport { transport: TRANSPORT, offset, source: Box::new(source) }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixListener;
-    use std::thread;
-
-    use super::*;
-
-    /// A server that gives these answers, whatever it is asked, and then says nothing more for a while.
-    fn open(replies: Vec<Vec<u8>>, silence: Duration) -> Result<VfioUserBar, BarError> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("card.sock");
-        let listener = UnixListener::bind(&path).unwrap();
-        thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            for reply in replies {
-                let mut header = [0; message::HEADER_BYTES];
-                stream.read_exact(&mut header).unwrap();
-                let header = Header::of_bytes(header);
-                let mut payload = vec![0; header.payload_len().unwrap()];
-                stream.read_exact(&mut payload).unwrap();
-                let reply = [&header.reply(reply.len()).to_bytes(), &*reply].concat();
-                // The client may have gone at the first of these bytes.
-                let _gone = stream.write_all(&reply);
-            }
-            thread::sleep(silence);
-        });
-        let lock = CardLock::beside(&path).unwrap();
-        VfioUserBar::open(&path, BarWindow { index: 0, base: 0 }, lock)
-    }
-
-    fn version(text: &str) -> Vec<u8> {
-        [&[0, 0, 1, 0], text.as_bytes()].concat()
-    }
-
-    fn greeting() -> Vec<Vec<u8>> {
-        let mut info = vec![0; message::DEVICE_INFO_BYTES];
-        info[8] = 9;
-        let region = RegionInfo { index: 0, flags: message::REGION_READ_WRITE, bytes: register::BYTES.into() };
-        vec![version("{}\0"), info, region.to_bytes().to_vec()]
-    }
-
-    #[test]
-    fn silent_server_is_an_error_in_time_and_nothing_is_sent_afterwards() {
-        let mut bar = open(greeting(), Duration::from_secs(3)).unwrap();
-        bar.set_deadline(Duration::from_millis(50)).unwrap();
-        let begin = Instant::now();
-        let refused = bar.read(0).unwrap_err();
-        assert!(refused.to_string().contains("no answer within 0.1 s"), "{refused}");
-        assert!(bar.write(4, 0).unwrap_err().to_string().contains("given up"));
-        assert!(begin.elapsed() < Duration::from_secs(1));
-    }
-
-    #[test]
-    fn closed_connection_is_an_error_at_once() {
-        let mut bar = open(greeting(), Duration::ZERO).unwrap();
-        let begin = Instant::now();
-        assert!(matches!(bar.write_all(&[(0, 1), (4, 2)]), Err(BarError::Transport { offset: 0, .. })));
-        assert!(begin.elapsed() < Duration::from_secs(1));
-    }
-
-    #[test]
-    fn replies_that_make_no_sense_are_refused() {
-        let mut short = greeting();
-        short.push(vec![0; 17]);
-        assert!(matches!(open(short, Duration::ZERO).unwrap().read(0), Err(BarError::Transport { .. })));
-        for replies in [
-            vec![vec![]],
-            vec![version("{")],
-            vec![vec![1, 0, 0, 0]],
-            vec![version(""), vec![0; 3]],
-            vec![version("\0"), greeting()[1].clone(), vec![0; 31]],
-            vec![vec![0; PAYLOAD_LEN_MAX + 1]],
-        ] {
-            let refused = open(replies, Duration::ZERO).unwrap_err();
-            assert!(matches!(refused, BarError::File { .. }), "{refused}");
-        }
-    }
-
-    #[test]
-    fn bar_that_is_too_small_and_nobody_there_are_told_apart() {
-        let mut none = greeting();
-        none[1][8] = 0;
-        assert!(matches!(open(none, Duration::ZERO), Err(BarError::Small { bytes: 0, .. })));
-        let mut small = greeting();
-        small[2][16..20].copy_from_slice(&0x8000_u32.to_le_bytes());
-        assert!(matches!(open(small, Duration::ZERO), Err(BarError::Small { bytes: 0x8000, .. })));
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("card.sock");
-        let lock = CardLock::beside(&path).unwrap();
-        let refused = VfioUserBar::open(&path, BarWindow::default(), lock).unwrap_err();
-        assert!(refused.to_string().contains("does a vfio-user server run there?"), "{refused}");
-    }
-
-    #[test]
-    fn messages_are_no_longer_than_the_server_takes() {
-        let mut replies = greeting();
-        replies[0] = version("{\"capabilities\":{\"max_data_xfer_size\":8}}\0");
-        replies.push(vec![0; message::REGION_ACCESS_BYTES + 8]);
-        replies.push(vec![1; message::REGION_ACCESS_BYTES + 4]);
-        let mut words = Vec::new();
-        open(replies, Duration::ZERO).unwrap().read_all(&[0, 4, 8], &mut words).unwrap();
-        assert_eq!(words, [0, 0, 0x0101_0101]);
-    }
 }
