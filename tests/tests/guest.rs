@@ -29,9 +29,10 @@ mod kernel;
 use archive::Archive;
 use kernel::Kernel;
 
-/// How long all may take, and how much of it a first try that hangs may.
+/// How long all may take, and how much of it a first try until its program has begun: starved machines are slow, but those
+/// that hang do so earlier.
 const DEADLINE: Duration = Duration::from_secs(150);
-const FIRST_DEADLINE: Duration = Duration::from_secs(90);
+const BOOT_DEADLINE: Duration = Duration::from_secs(60);
 /// Of the console, in messages; and of what QEMU itself says, which may be millions of lines.
 const CONSOLE_LEN_MAX: usize = 8_000;
 const COMPLAINT_LEN_MAX: u64 = 2_000;
@@ -57,10 +58,10 @@ fn card_behind_vfio_pci_in_a_guest_is_loaded_and_serves_like_software() {
     let archive = directory.path().join("archive");
     fs::write(&archive, pack(&kernel)).unwrap();
     let begin = Instant::now();
-    for deadline in [FIRST_DEADLINE, DEADLINE] {
+    for boot_deadline in [BOOT_DEADLINE, DEADLINE] {
         let Some(card) = lab::card() else { return };
         let mut machine = Machine::start(&kernel.image, &archive, &directory.path().join("console"), Shared::new(card));
-        let outcomes = machine.watch(begin + deadline);
+        let outcomes = machine.watch(begin + boot_deadline, begin + DEADLINE);
         let console = machine.console();
         let complaint = machine.end();
         if console.contains("guest: all is well") {
@@ -69,7 +70,9 @@ fn card_behind_vfio_pci_in_a_guest_is_loaded_and_serves_like_software() {
         let console = &console[console.floor_char_boundary(console.len().saturating_sub(CONSOLE_LEN_MAX))..];
         let told = format!("QEMU says:\n{complaint}\nthe console's end:\n{console}");
         // An emulated kernel that panics or hangs on a machine under load says nothing about the card.
-        assert!(!console.contains("guest: failed") && deadline != DEADLINE, "{told}");
+        let may_be_better =
+            boot_deadline != DEADLINE && !console.contains("guest: failed") && begin.elapsed() < DEADLINE;
+        assert!(may_be_better, "{told}");
         println!("once more; {told}");
     }
 }
@@ -201,11 +204,14 @@ impl Machine {
     }
 
     /// Waits for the last line, and gives the card frames when the guest serves; what became of them.
-    fn watch(&mut self, until: Instant) -> Option<Vec<Outcome>> {
+    fn watch(&mut self, until_begun: Instant, until: Instant) -> Option<Vec<Outcome>> {
         let mut outcomes = None;
         while Instant::now() < until {
             let ended = self.qemu.try_wait().unwrap().is_some();
             let console = self.console();
+            if Instant::now() > until_begun && !console.contains("guest: card") {
+                break;
+            }
             if outcomes.is_none() && console.contains("guest: serves") {
                 outcomes = Some(self.card.lock().frames(&bench::views(&lab::frames())).unwrap());
             }
