@@ -1,4 +1,5 @@
-//! `maglane card serve`: a simulated card behind a socket, for other commands and for virtual machines, and frames through it.
+//! `maglane card serve`: a simulated card behind a socket, for other commands and for virtual machines, and frames through
+//! it.
 
 use std::io::Write;
 use std::path::Path;
