@@ -17,7 +17,7 @@ help: ## this list
 verify: setup ## replay the embedded capture through all engines and compare (6 minutes cold)
 	$(CARGO) run --locked --quiet --bin maglane -- verify
 
-test: setup ## format, lints, docs, all tests, generated files up to date (26 minutes cold)
+test: setup ## format, lints, docs, all tests, generated files up to date (27 minutes cold)
 	$(CARGO) run --locked --quiet -p xtask -- ci
 
 test-full: setup ## the long campaign, beside `make test`: 14 million frames through software and Verilog (25 minutes)

@@ -37,7 +37,6 @@ const STEPS: &[Step] = &[
     Step::Check("proof", proof::prove),
     Step::Run("tests", TESTS),
     Step::Run("docs", &["cargo", "doc", "--locked", "--no-deps", "--workspace"]),
-    Step::Maglane("verify", &["verify"]),
 ];
 
 /// Steps that `ci` leaves out, for the time that they take.
