@@ -81,6 +81,8 @@ fn a_read_is_of_one_moment() {
             let before = u64::from((pattern & ((1 << (READ - 1)) - 1)).count_ones());
             for at in 0..CLOCKS {
                 set.add.next = pattern >> at & 1 != 0;
+                // Another read follows at once.
+                set.read_index.next = u64::from(at != READ).into();
                 clock(&mut set);
                 if at == READ + 2 {
                     assert_eq!(counted(&set), [start[0] + before, start[1] + before * LENGTH], "{pattern:b} {left}");
