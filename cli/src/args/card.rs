@@ -17,13 +17,13 @@ use super::TableSource;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Devices:
-  vfio:0000:03:00.0             a card on PCIe, through VFIO: needs an IOMMU and `maglane card bind`
-  sysfs:0000:03:00.0            the same without an IOMMU: needs root, and nothing keeps the card from
-                                memory that it should not touch
-  sim:lab                       the gateware of a profile under Verilator (lab, lab64, sume, alveo, ecp5),
-                                reset: it lives as long as the command
-  vfio-user:PATH                one that `maglane card serve` plays behind a socket
-  ...,bar=2,base=0x100000       where the shell around the core has its registers [default: BAR 0, 0]")]
+  vfio:0000:03:00.0         a card on PCIe, through VFIO: needs an IOMMU and `card bind`
+  sysfs:0000:03:00.0        the same without an IOMMU: needs root, and nothing keeps
+                            the card from memory that it should not touch
+  sim:lab                   the gateware of a profile under Verilator, reset: lab, lab64,
+                            sume, alveo, ecp5; it lives as long as the command
+  vfio-user:PATH            one that `maglane card serve` plays behind a socket
+  ...,bar=2,base=0x100000   where the shell around the core has its registers")]
 pub(crate) struct CardArgs {
     #[command(subcommand)]
     pub(crate) command: CardCommand,

@@ -53,7 +53,7 @@ pub(super) fn run(args: &DeviceArgs, source: &TableSource, serve: bool) -> Resul
     }
     writeln!(
         console,
-        "{}: generation {} is served; {} written and {} read back in {:.2} s",
+        "{}: generation {} is committed; {} written and {} read back in {:.2} s",
         loaded.device,
         thousands(loaded.generation),
         counted(loaded.words_written, "word"),
@@ -61,7 +61,7 @@ pub(super) fn run(args: &DeviceArgs, source: &TableSource, serve: bool) -> Resul
         loaded.seconds
     )?;
     if loaded.mode == "bypass" {
-        writeln!(console, "the card is in bypass: `maglane card bypass off` lets it serve")?;
+        writeln!(console, "the card is in bypass: `maglane card bypass --device {} off` lets it serve", loaded.device)?;
     }
     Ok(true)
 }
