@@ -49,7 +49,7 @@ impl Place {
 
     /// The region's name in the contract.
     #[must_use]
-    pub const fn region_name(self) -> &'static str {
+    pub fn region_name(self) -> &'static str {
         region_name(self.region())
     }
 }
@@ -77,25 +77,8 @@ impl fmt::Display for Place {
 
 /// A region's name in the contract.
 #[must_use]
-pub const fn region_name(region: u32) -> &'static str {
-    match region {
-        window::CONTROL => "CONTROL",
-        window::DATAPATH => "DATAPATH",
-        window::SERVICE => "SERVICE",
-        window::LOOKUP => "LOOKUP",
-        window::BACKEND => "BACKEND",
-        window::FLOW_TABLE => "FLOW_TABLE",
-        window::SEQUENCE => "SEQUENCE",
-        window::STATUS => "STATUS",
-        window::LIVE_FLOWS => "LIVE_FLOWS",
-        window::GENERATION => "GENERATION",
-        window::COUNTER_VERDICT => "COUNTER_VERDICT",
-        window::COUNTER_SERVICE => "COUNTER_SERVICE",
-        window::COUNTER_BACKEND => "COUNTER_BACKEND",
-        window::COUNTER_FLOW => "COUNTER_FLOW",
-        window::COUNTER_OVERRUN_HOST => "COUNTER_OVERRUN_HOST",
-        _ => "nowhere",
-    }
+pub fn region_name(region: u32) -> &'static str {
+    window::REGIONS.get(region as usize).map_or("nowhere", |(name, _)| name)
 }
 
 /// Address of a word.

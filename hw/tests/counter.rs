@@ -3,16 +3,17 @@
 use maglane_hw::counter::CounterSet;
 use rust_hdl::prelude::*;
 
+fn clock(set: &mut CounterSet<1>) {
+    for clk in [false, true] {
+        set.clock.next = Clock { clk };
+        assert!(simulate(set, 100));
+    }
+}
+
 #[test]
 fn carries_reach_the_high_half() {
     let mut set = Box::new(CounterSet::<1>::default());
     set.connect_all();
-    let clock = |set: &mut CounterSet<1>| {
-        for clk in [false, true] {
-            set.clock.next = Clock { clk };
-            assert!(simulate(set, 100));
-        }
-    };
     set.reset.next = true;
     clock(&mut set);
     set.reset.next = false;
@@ -62,12 +63,6 @@ fn a_read_is_of_one_moment() {
         for left in 0..5 {
             let mut set = Box::new(CounterSet::<1>::default());
             set.connect_all();
-            let clock = |set: &mut CounterSet<1>| {
-                for clk in [false, true] {
-                    set.clock.next = Clock { clk };
-                    assert!(simulate(set, 100));
-                }
-            };
             set.reset.next = true;
             clock(&mut set);
             set.reset.next = false;

@@ -53,7 +53,10 @@ fn a_served_card_is_loaded_from_another_process_and_forwards() {
     assert!(played.contains(&format!(": {} of ", forwarded.unwrap()["packets"])), "{played} {counted}");
     assert_eq!(std::fs::read(folder.path("card.pcap")).unwrap(), std::fs::read(folder.path("software.pcap")).unwrap());
     // A card in bypass counts no time, and lets itself be tested; what serves does not.
-    folder.refused(&["card", "selftest", "--device", "vfio-user:card"], "`maglane card bypass on` first");
+    folder.refused(
+        &["card", "selftest", "--device", "vfio-user:card"],
+        "`maglane card bypass --device vfio-user:card on` first",
+    );
     folder.run(&["card", "bypass", "--device", "vfio-user:card", "on"]).ended(0).says("bypass, generation 1");
     folder.run(&["card", "info", "--device", "vfio-user:card"]).ended(0).says("the card does not count time");
     // Ctrl-C.

@@ -42,8 +42,8 @@ pub(super) fn run(args: &DeviceArgs, march: bool) -> Result<bool> {
     let mut card = device::open(&args.device)?;
     if card.mode()? == Mode::Serve || card.clocks_per_ms()? != 0 {
         bail!(
-            "{}: the card serves or counts time, and a self test voids its flow table: `maglane card bypass on` first, \
-             while software serves, or reset the card",
+            "{0}: the card serves or counts time, and a self test voids its flow table: \
+             `maglane card bypass --device {0} on` first, while software serves, or reset the card",
             args.device
         );
     }
@@ -92,7 +92,7 @@ pub(super) fn run(args: &DeviceArgs, march: bool) -> Result<bool> {
         )?,
         (true, None) => writeln!(
             console,
-            "{}: no faults; {method}, {seconds:.1} s; no frames: this wrapper has no loopback",
+            "{}: no faults; {method}, {seconds:.1} s; no frames: only simulated cards of the sizes of lab get some",
             tested.device
         )?,
     }
