@@ -4,3 +4,5 @@
 //! found.
 
 pub mod capture;
+#[cfg(target_os = "linux")]
+pub mod tap;
