@@ -6,7 +6,8 @@
 
 use maglane_driver::bar::{self, BarError, BarIo};
 use maglane_hw::profile::Profile;
-use maglane_spec::register;
+use maglane_spec::row::DatapathRow;
+use maglane_spec::{register, window};
 use maglane_sw::engine::{Engine, EngineError, Frame, Outcome};
 
 use crate::Stimulus;
@@ -18,10 +19,15 @@ use crate::verilog::Verilog;
 /// What carries the accesses, in messages.
 const TRANSPORT: &str = "the simulated card";
 
+/// Which word of the settings is the length of a tick.
+const TICK_MS_WORD: usize = DatapathRow::TICK_MS_OFFSET / size_of::<u32>();
+
 /// A card under simulation, reset and without tables.
 pub struct SimulatedCard {
     model: Verilog,
     profile: Profile,
+    /// Generation and clocks per millisecond when the length of a tick was last looked up, and that length.
+    timed: ([u32; 2], u32),
 }
 
 impl SimulatedCard {
@@ -32,7 +38,9 @@ impl SimulatedCard {
     pub fn start(profile: Profile, stimulus: Stimulus) -> Result<Self, DeviceError> {
         let mut model = Verilog::start(profile, stimulus, None, false)?;
         model.reset()?;
-        Ok(Self { model, profile })
+        // Until the driver lets it count time there is none to begin with at the first frame.
+        model.follow_time(0, 0);
+        Ok(Self { model, profile, timed: ([0; 2], 0) })
     }
 
     /// The build.
@@ -47,6 +55,28 @@ impl SimulatedCard {
     /// When the model stops.
     pub fn frames(&mut self, frames: &[Frame<'_>]) -> Result<Vec<Outcome>, EngineError> {
         self.model.process(frames)
+    }
+
+    /// Lets the flow table's time pass with the frames' time stamps while the driver lets the card count time, and stand
+    /// still while it does not. To be called now and then: what the driver has changed is found here, and holds from this
+    /// time on.
+    ///
+    /// The card's own prescaler counts clocks, and between frames that come when they come there are hardly any.
+    ///
+    /// # Errors
+    /// When the model stops.
+    pub fn follow_time(&mut self, now_ns: u64) -> Result<(), BarError> {
+        let state = [self.read(register::CONTROL_GENERATION)?, self.read(register::CONTROL_CLOCKS_PER_MS)?];
+        let (seen, length_ms) = self.timed;
+        if state == seen {
+            return Ok(());
+        }
+        let tick_ms = if state[1] == 0 { 0 } else { self.tick_ms()? };
+        if tick_ms != length_ms {
+            self.model.follow_time(tick_ms, now_ns);
+        }
+        self.timed = (state, tick_ms);
+        Ok(())
     }
 
     /// Does accesses to registers while the next frames run; see [`Verilog::post_accesses`].
@@ -102,6 +132,16 @@ impl Device for SimulatedCard {
 }
 
 impl SimulatedCard {
+    /// The length of a tick, in milliseconds.
+    fn tick_ms(&mut self) -> Result<u32, BarError> {
+        // The page is the driver's, who believes that it is as it was left.
+        let page = self.read(register::TABLE_PAGE)?;
+        let words = self.model.read_words(window::DATAPATH, window::DATAPATH_WORDS);
+        self.write(register::TABLE_PAGE, page)?;
+        let words = words.map_err(|error| broken(register::WINDOW, error.into()))?;
+        words.get(TICK_MS_WORD).copied().ok_or_else(|| broken(register::WINDOW, "it answered nothing".into()))
+    }
+
     fn access(&mut self, accesses: impl Iterator<Item = (u32, Option<u32>)>) -> Result<Vec<u32>, BarError> {
         let mut checked = Vec::new();
         for (offset, word) in accesses {

@@ -16,7 +16,7 @@ use crate::bus::{Access, Window};
 use crate::model::{ModelError, Recipe};
 use crate::stimulus::{self, Stimulus};
 use crate::tables::{self, Tables};
-use crate::ticks::Passed;
+use crate::ticks::{Passed, Ticks};
 
 /// The engine's name on the command line.
 const NAME: &str = "verilog";
@@ -48,8 +48,11 @@ impl Verilog {
     /// When Verilator is missing or fails.
     pub fn start(profile: Profile, stimulus: Stimulus, fault: Option<Stage>, traced: bool) -> Result<Self, ModelError> {
         let program = with_recipe(profile, fault, traced, |recipe| recipe.build())?;
-        let mut child =
-            Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(ModelError::Missing)?;
+        let mut command = Command::new(program);
+        // Ctrl-C is for us: it would end the model in the midst of what we still want of it. Its input ends with us.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(ModelError::Missing)?;
         let to = child.stdin.take().map(BufWriter::new);
         let from = BufReader::new(child.stdout.take().expect("the pipe was asked for"));
         Ok(Self {
@@ -97,6 +100,12 @@ impl Verilog {
         self.acknowledged(&message)?;
         self.window.forget();
         Ok(())
+    }
+
+    /// Counts ticks of so many milliseconds by the frames' time stamps from here on, whatever the tick is now; none with 0.
+    pub fn follow_time(&mut self, tick_ms: u32, now_ns: u64) {
+        self.tables.ticks = Ticks::new(tick_ms);
+        self.tables.ticks.resume(now_ns);
     }
 
     /// Does accesses to registers while the frames of the next [`Engine::process`] run.

@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use maglane_driver::bar::BarIo;
 use maglane_driver::bar::fault::{Fault, FaultyBar};
 use maglane_driver::card::{CardError, Mode};
 use maglane_driver::counters::Counters;
@@ -17,12 +18,14 @@ use maglane_driver::{Card, Loader};
 use maglane_hw::profile::Profile;
 use maglane_sim::Stimulus;
 use maglane_sim::device::SimulatedCard;
-use maglane_spec::{Geometry, TableImage, window};
+use maglane_sim::shared::Shared;
+use maglane_spec::{FlowOutcome, Geometry, TableImage, register, window};
 use maglane_sw::Pipeline;
 use maglane_sw::engine::{Engine, FlowState, Frame};
 
 use crate::bench::{self, Random, Transport};
 use crate::flows::{ACK, SYN, TARGETS, image};
+use crate::lab;
 
 type Simulated = Card<FaultyBar<SimulatedCard>>;
 
@@ -216,4 +219,36 @@ fn the_flow_table_moves_through_the_driver_and_memories_are_sound() {
     let bytes = segments(&mut random, 300);
     let expected = software.process(&at_once(&bytes)).unwrap();
     assert_eq!(card.bar().inner().frames(&at_once(&bytes)).unwrap(), expected);
+}
+
+/// Frames that come when they come leave the simulated clock hardly any clocks, so a card that has such ones takes its time
+/// from them, once the driver lets it count time. Ticks are of 15 s, and a flow that is new is given four.
+#[test]
+fn flows_age_by_the_time_of_live_frames_while_the_driver_lets_the_card_count_it() {
+    let Some(simulated) = lab::card() else { return };
+    let shared = Shared::new(simulated);
+    let mut card = Card::open(shared.clone()).unwrap();
+    Loader::new().load(&mut card, &lab::tables(None), &mut quiet).unwrap();
+    card.set_mode(Mode::Serve).unwrap();
+    let bytes = Transport::to(([192, 0, 2, 10], 6, 80)).frame(SYN);
+    let seen = |time_s: u64| {
+        let time_ns = time_s * 1_000_000_000;
+        let mut simulated = shared.lock();
+        let page = simulated.read(register::TABLE_PAGE).unwrap();
+        simulated.follow_time(time_ns).unwrap();
+        assert_eq!(simulated.read(register::TABLE_PAGE).unwrap(), page, "the page is the driver's");
+        simulated.frames(&[Frame { time_ns, bytes: &bytes }]).unwrap()[0].flow
+    };
+    assert_eq!([1_000, 5_000].map(&seen), [FlowOutcome::Inserted, FlowOutcome::Hit], "no time is counted");
+    let clock_khz = card.identity().clock_khz;
+    card.set_clocks_per_ms(clock_khz).unwrap();
+    assert_eq!([9_000, 9_050, 9_140].map(&seen), [FlowOutcome::Hit, FlowOutcome::Hit, FlowOutcome::Inserted]);
+    // Other tables take no time away: 90 s are more than four ticks, whoever has loaded meanwhile.
+    Loader::new().load(&mut card, &lab::tables(Some(0)), &mut quiet).unwrap();
+    assert_eq!(seen(9_230), FlowOutcome::Inserted);
+    // In bypass time stands still, and goes on from there.
+    card.set_clocks_per_ms(0).unwrap();
+    shared.lock().follow_time(9_240_000_000_000).unwrap();
+    card.set_clocks_per_ms(clock_khz).unwrap();
+    assert_eq!(seen(12_000), FlowOutcome::Hit);
 }
