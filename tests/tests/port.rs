@@ -18,6 +18,13 @@ use crate::flows::{ACK, SYN, TARGETS, image};
 
 const MODE: u32 = window::CONTROL << window::REGION_SHIFT | window::CONTROL_MODE;
 
+/// Clocks of a frame from begin to end, at most.
+const LATENCY_MAX: u64 = 100;
+/// Clocks that a read waits before it holds the input.
+const WAIT_CLOCKS: u32 = 32;
+/// Clocks of a question and its answer, at most.
+const ANSWER_CLOCKS_MAX: u32 = 16;
+
 fn card(profile: Profile, stimulus: Stimulus) -> Option<Verilog> {
     match Verilog::start(profile, stimulus, None, false) {
         Ok(card) => Some(card),
@@ -74,6 +81,31 @@ fn counters_are_read_whole_while_frames_run() {
         assert!(packets.is_sorted() && packets[0] < 200 && packets[58] > 1_000, "{packets:?}");
         assert_eq!(card.read_words(window::COUNTER_VERDICT, 128).unwrap()[4 * counted as usize], 1_200);
     }
+}
+
+/// A frame is done in every clock, and so there is none in which a counter could be read. After 32 clocks the read holds the
+/// input; when what is inside has left it has its turn, and all goes on.
+#[test]
+fn a_counter_is_read_in_time_though_a_frame_is_counted_in_every_clock() {
+    let Some(mut card) = card(Profile::Lab64, Stimulus::SMOOTH) else { return };
+    card.load(&image(Profile::Lab64, 2)).unwrap();
+    let (count, after) = (1_200, 400);
+    let bytes = vec![vec![0x33; 60]; count as usize];
+    let clocks = |card: &mut Verilog| {
+        let before = card.clocks().unwrap();
+        assert_eq!(card.process(&at(0, &bytes)).unwrap().len(), bytes.len());
+        card.clocks().unwrap() - before
+    };
+    let undisturbed = clocks(&mut card);
+    assert!(undisturbed < u64::from(count) + LATENCY_MAX, "not a frame a clock: {undisturbed} clocks");
+    let word = window::COUNTER_WORDS * u32::from(Verdict::PassOtherMac.code());
+    card.ask(&[(after, (window::COUNTER_VERDICT << window::REGION_SHIFT) + word)]).unwrap();
+    let held = clocks(&mut card) - undisturbed;
+    let counted = card.answers()[0] - count;
+    println!("asked when {after} of {count} frames were in: {counted} counted, {held} clocks longer");
+    // Those that were in, those of the wait, and those of the way to the port and back.
+    assert!((after..after + WAIT_CLOCKS + ANSWER_CLOCKS_MAX).contains(&counted), "{counted}");
+    assert!((1..=LATENCY_MAX).contains(&held), "{held}");
 }
 
 #[test]
