@@ -83,12 +83,16 @@ Example:
     },
     /// Play a simulated card behind a socket, by the vfio-user protocol, for other commands or a virtual machine
     ///
-    /// With --in it waits until the card serves, gives it the capture's frames, and stays.
+    /// With --in it waits until the card serves, gives it the capture's frames, and stays. With --tap it has frames of this
+    /// machine's kernel as long as it runs; what comes faster than the simulation can take it is lost, as on a wire.
     #[cfg(feature = "lab")]
     #[command(after_help = "\
 Example, in two terminals:
   maglane card serve --socket /tmp/card --in tests/captures/tcp.pcap --out out.pcap
-  maglane card load --device vfio-user:/tmp/card --config examples/web.toml --serve")]
+  maglane card load --device vfio-user:/tmp/card --config examples/web.toml --serve
+
+Example of live frames, as root; tests/lab/curl.sh has a network around it:
+  maglane card serve --socket /tmp/card --tap wire --host-tap host")]
     Serve(ServeArgs),
     /// Pass every frame to the host, or serve again
     Bypass {
@@ -115,10 +119,18 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "PROFILE", value_parser = super::profile, default_value = "lab")]
     pub(crate) profile: Profile,
     /// Frames for the card: a capture, pcap or pcapng
-    #[arg(long = "in", value_name = "FILE")]
+    #[arg(long = "in", value_name = "FILE", group = "frames")]
     pub(crate) input: Option<PathBuf>,
+    /// Frames for the card: what the kernel sends out of this TAP device, made if it is not there; what the card forwards
+    /// comes in at it
+    #[arg(long, value_name = "DEVICE", group = "frames")]
+    pub(crate) tap: Option<String>,
+    /// The host's side: what the card passes comes in at this TAP device, and what the kernel sends out of it leaves on
+    /// the wire as it is; without it, passed frames are only counted
+    #[arg(long, value_name = "DEVICE", requires = "tap")]
+    pub(crate) host_tap: Option<String>,
     /// Write what the card forwards to this capture
-    #[arg(long, value_name = "FILE", requires = "input")]
+    #[arg(long, value_name = "FILE", requires = "frames")]
     pub(crate) out: Option<PathBuf>,
 }
 

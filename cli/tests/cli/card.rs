@@ -79,3 +79,107 @@ fn devices_that_are_not_there_are_named() {
         folder.refused(&["card", "info", "--device", device], says);
     }
 }
+
+#[cfg(feature = "lab")]
+#[test]
+fn live_frames_that_cannot_be_had_are_refused_with_what_to_do() {
+    let folder = Folder::new();
+    let serve = ["card", "serve", "--socket", "card"];
+    for (words, says) in [
+        (&["--tap", "sixteen-letters-"][..], "has 1 to 15 bytes"),
+        (&["--tap", "wire", "--host-tap", "wire"], "give --host-tap another name"),
+        (&["--tap", "wire", "--in", "in.pcap"], "cannot be used with"),
+        (&["--host-tap", "host"], "--tap"),
+        (&["--out", "out.pcap"], "required"),
+    ] {
+        folder.refused(&[&serve, words].concat(), says);
+    }
+    let Some(network) = Network::new() else { return };
+    let wire = [&serve[..], &["--tap", "wire"]].concat();
+    // Root without the right to change the network, and a machine without the driver.
+    let without_driver = ["--mount", "sh", "-c", "mount -t tmpfs none /dev/net && exec \"$0\" \"$@\""];
+    for (wrapper, words, says) in [
+        (&["setpriv", "--bounding-set=-net_admin"][..], &wire, "ip tuntap add dev wire mode tap user $USER"),
+        (&without_driver, &wire, "modprobe tun"),
+        (&[], &[&serve[..], &["--tap", "lo"]].concat(), "it is no tap device of one queue"),
+    ] {
+        let ran = network.run(&folder, wrapper, words);
+        assert!(ran.code == 2 && ran.stderr.contains(says), "{says:?}: {ran:?}");
+        assert_eq!((&*ran.stdout, folder.files()), ("", vec![]), "{words:?}");
+    }
+}
+
+/// In bypass, where it needs no tables: all frames are passed, and there is no host's side that would take them.
+#[cfg(feature = "lab")]
+#[test]
+fn a_card_with_live_frames_has_its_device_alone_and_tells_at_its_end_what_has_passed() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+
+    let Some(network) = Network::new() else { return };
+    let folder = Folder::new();
+    let words = ["card", "serve", "--socket", "card", "--tap", "wire", "--out", "out.pcap"];
+    let mut serve = network.command(&folder, &[], &words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(serve.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("wire is the wire") {
+        line.clear();
+        assert!(output.read_line(&mut line).unwrap() > 0, "it has ended");
+    }
+    let inside = |words: &[&str]| {
+        let network = format!("--net=/proc/{}/ns/net", serve.id());
+        Command::new("nsenter").arg(network).args(words).current_dir(folder.path(".")).output().unwrap()
+    };
+    let second = inside(&[env!("CARGO_BIN_EXE_maglane"), "card", "serve", "--socket", "second", "--tap", "wire"]);
+    let told = String::from_utf8(second.stderr).unwrap();
+    assert!(second.status.code() == Some(2) && told.contains("another process has this device"), "{told}");
+    // The kernel looks for routers and for others with its address.
+    assert!(inside(&["ip", "link", "set", "wire", "up"]).status.success());
+    let counted = || folder.run(&["card", "counters", "--device", "vfio-user:card", "--json"]).ended(0).json();
+    while counted()["verdicts"][0]["packets"].as_u64().unwrap_or(0) < 2 {
+        assert!(serve.try_wait().unwrap().is_none(), "it has ended");
+    }
+    // As a service manager ends it.
+    let ended = Command::new("kill").args(["-TERM", &serve.id().to_string()]).status().unwrap();
+    assert!(ended.success() && serve.wait().unwrap().success());
+    let mut told = String::new();
+    output.read_to_string(&mut told).unwrap();
+    assert!(
+        told.contains(" in: 0 forwarded, ") && told.contains(" 0 dropped; 0 frames from the host; 0 that"),
+        "{told}"
+    );
+    assert!(!folder.path("card").exists(), "the socket is left");
+    assert_eq!(std::fs::read(folder.path("out.pcap")).unwrap().len(), 24, "nothing was forwarded");
+}
+
+/// A network of its own for a program, which is gone with it.
+#[cfg(feature = "lab")]
+struct Network;
+
+#[cfg(feature = "lab")]
+impl Network {
+    fn new() -> Option<Self> {
+        let unshared = std::process::Command::new("unshare").args(["--net", "--mount", "true"]).status();
+        let has_driver = std::path::Path::new("/dev/net/tun").exists();
+        if has_driver && unshared.is_ok_and(|status| status.success()) {
+            return Some(Self);
+        }
+        let what = "TAP devices: no root, no network namespaces or no /dev/net/tun";
+        assert!(std::env::var_os("MAGLANE_NO_SKIP").is_none(), "nothing may be skipped here: {what}");
+        println!("skipped: {what}");
+        None
+    }
+
+    fn command(&self, folder: &Folder, wrapper: &[&str], words: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new("unshare");
+        command.arg("--net").args(wrapper).arg(env!("CARGO_BIN_EXE_maglane")).args(words);
+        command.current_dir(folder.path("."));
+        command
+    }
+
+    fn run(&self, folder: &Folder, wrapper: &[&str], words: &[&str]) -> crate::Ran {
+        let output = self.command(folder, wrapper, words).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        crate::Ran { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}

@@ -1,5 +1,5 @@
 //! `maglane card serve`: a simulated card behind a socket, for other commands and for virtual machines, and frames through
-//! it.
+//! it, of a capture or live.
 
 use std::io::Write;
 use std::path::Path;
@@ -24,6 +24,10 @@ use crate::args::ServeArgs;
 use crate::input;
 use crate::output::{Console, counted};
 
+mod live;
+
+use live::Live;
+
 /// How often it is looked whether the card serves, or the program should end.
 const LOOK: Duration = Duration::from_millis(50);
 /// Frames that the card gets at a time: the driver has its turn in between.
@@ -31,9 +35,11 @@ const BATCH: usize = 64;
 
 pub(super) fn run(args: &ServeArgs) -> Result<bool> {
     let capture = args.input.as_deref().map(Capture::open).transpose()?;
-    if let (Some(out), Some(input)) = (&args.out, &args.input) {
-        input::check_output(out, &[input])?;
+    if let Some(out) = &args.out {
+        let inputs: Vec<&Path> = args.input.as_deref().into_iter().collect();
+        input::check_output(out, &inputs)?;
     }
+    let live = args.tap.as_deref().map(|wire| Live::open(wire, args.host_tap.as_deref())).transpose()?;
     let server = VfioUserServer::bind(&args.socket)?;
     let card = Shared::new(device::simulated(args.profile)?);
     let stop = Arc::new(AtomicBool::new(false));
@@ -47,11 +53,16 @@ pub(super) fn run(args: &ServeArgs) -> Result<bool> {
         args.socket.display(),
         args.socket.display()
     )?;
+    if let Some(live) = &live {
+        writeln!(console, "{}", live.describe())?;
+    }
     thread::scope(|scope| {
         let served = scope.spawn(|| server.serve(&mut PciFunction::new(card.clone()), &stop));
-        let played = match &capture {
-            Some(capture) => play(&card, args.profile, capture, args.out.as_deref(), &stop),
-            None => Ok(()),
+        let out = args.out.as_deref();
+        let played = match (&capture, &live) {
+            (Some(capture), _) => play(&card, args.profile, capture, out, &stop),
+            (None, Some(live)) => live.run(&card, out, &stop).and_then(|passed| Ok(writeln!(console, "{passed}")?)),
+            (None, None) => Ok(()),
         };
         if played.is_err() {
             stop.store(true, Ordering::Relaxed);
