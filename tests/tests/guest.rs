@@ -140,7 +140,8 @@ fn pack(kernel: &Kernel) -> Vec<u8> {
 fn program() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest");
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--quiet", "--package", "maglane-tests", "--bin", "guest", "--target", TARGET])
+        .args(["build", "--locked", "--quiet", "--package", "maglane-tests", "--no-default-features", "--bin", "guest"])
+        .args(["--target", TARGET])
         .arg("--target-dir")
         .arg(&folder)
         .current_dir(bench::root())

@@ -8,6 +8,7 @@ mod card;
 mod commit;
 mod corpus;
 mod coverage;
+mod curl;
 mod cycles;
 mod faults;
 mod flows;
