@@ -275,6 +275,8 @@ impl<D: Device> Client<'_, D> {
             return Err(Refusal::Errno(EINVAL));
         }
         self.agreed = true;
+        // The lower of both: QEMU says 0, and takes no more for an answer.
+        let minor = minor.min(u16::from_le_bytes([payload[2], payload[3]]));
         let bytes_max = register::BYTES;
         let text = format!("{{\"capabilities\":{{\"max_msg_fds\":1,\"max_data_xfer_size\":{bytes_max}}}}}\0");
         Ok([&major.to_le_bytes(), &minor.to_le_bytes(), text.as_bytes()].concat())

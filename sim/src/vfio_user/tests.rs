@@ -201,6 +201,21 @@ fn hostile_clients_are_refused_and_the_next_one_is_served() {
 }
 
 #[test]
+fn version_is_the_lower_of_both() {
+    for (client, agreed) in [(0, 0), (1, 1), (7, 1)] {
+        let running = Running::start(false);
+        let mut stream = UnixStream::connect(running.path()).unwrap();
+        let header = Header::command(1, message::VERSION, 4).to_bytes();
+        stream.write_all(&[&header[..], &[0, 0, client, 0]].concat()).unwrap();
+        let mut reply = [0; message::HEADER_BYTES + message::VERSION_BYTES];
+        stream.read_exact(&mut reply).unwrap();
+        assert_eq!(reply[message::HEADER_BYTES..], [0, 0, agreed, 0], "the client has minor version {client}");
+        drop(stream);
+        assert!(running.end().0.is_ok());
+    }
+}
+
+#[test]
 fn writes_without_a_reply_are_done_and_not_answered() {
     let running = Running::start(false);
     let mut stream = UnixStream::connect(running.path()).unwrap();
