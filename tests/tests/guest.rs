@@ -2,8 +2,9 @@
 //! what the card counts. Nothing on that way is ours but the driver and the card.
 //!
 //! Method: a machine in QEMU with the distribution's kernel, in which `tests/src/bin/guest.rs` runs; the simulated card is
-//! its PCI device. While the guest serves, the card is given frames; what becomes of them and what the guest has read must
-//! be what software does. Judged by the guest's last line: a kernel that panics exits like one that does not.
+//! its PCI device, by a protocol of QEMU's own or, with a newer QEMU, by vfio-user. While the guest serves, the card is
+//! given frames; what becomes of them and what the guest has read must be what software does. Judged by the guest's last
+//! line: a kernel that panics exits like one that does not.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -11,12 +12,15 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use maglane_sim::mpqemu;
 use maglane_sim::pci::{DEVICE, PciFunction, VENDOR};
 use maglane_sim::shared::Shared;
+use maglane_sim::vfio_user::VfioUserServer;
 use maglane_spec::counter::PacketsBytes;
 use maglane_sw::engine::Outcome;
 
@@ -25,9 +29,11 @@ use crate::lab;
 
 mod archive;
 mod kernel;
+mod qemu;
 
 use archive::Archive;
 use kernel::Kernel;
+use qemu::Qemu;
 
 /// How long all may take, and how much of it a first try until its program has begun: starved machines are slow, but those
 /// that hang do so earlier.
@@ -37,7 +43,6 @@ const BOOT_DEADLINE: Duration = Duration::from_secs(60);
 const CONSOLE_LEN_MAX: usize = 8_000;
 const COMPLAINT_LEN_MAX: u64 = 2_000;
 
-const QEMU: &str = "qemu-system-x86_64";
 const BUSYBOX: &str = "/bin/busybox";
 /// What a program that is not static names at its begin.
 const LOADER: &[u8] = b"ld-linux";
@@ -46,13 +51,21 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 #[test]
 fn card_behind_vfio_pci_in_a_guest_is_loaded_and_serves_like_software() {
-    let kernel = match missing() {
-        None => Kernel::find(),
-        Some(what) => Err(what),
-    };
-    let kernel = match kernel {
-        Ok(kernel) => kernel,
-        Err(error) => return bench::skipped(&format!("vfio-pci in a guest: {error}")),
+    run("vfio-pci in a guest", Qemu::installed);
+}
+
+/// The same by a protocol that is not QEMU's alone; `make guest-new`.
+#[test]
+#[ignore = "fetches a newer QEMU than the distribution has"]
+fn card_behind_vfio_user_and_vfio_pci_in_a_guest_is_loaded_and_serves_like_software() {
+    run("vfio-user and vfio-pci in a guest", Qemu::newer);
+}
+
+fn run(what: &str, qemu: impl FnOnce() -> Result<Qemu, String>) {
+    let found = missing().map_or(Ok(()), Err).and_then(|()| Ok((qemu()?, Kernel::find()?)));
+    let (qemu, kernel) = match found {
+        Ok(found) => found,
+        Err(error) => return bench::skipped(&format!("{what}: {error}")),
     };
     let directory = tempfile::tempdir().unwrap();
     let archive = directory.path().join("archive");
@@ -60,7 +73,7 @@ fn card_behind_vfio_pci_in_a_guest_is_loaded_and_serves_like_software() {
     let begin = Instant::now();
     for boot_deadline in [BOOT_DEADLINE, DEADLINE] {
         let Some(card) = lab::card() else { return };
-        let mut machine = Machine::start(&kernel.image, &archive, &directory.path().join("console"), Shared::new(card));
+        let mut machine = Machine::start(&qemu, &kernel.image, &archive, directory.path(), Shared::new(card));
         let outcomes = machine.watch(begin + boot_deadline, begin + DEADLINE);
         let console = machine.console();
         let complaint = machine.end();
@@ -107,7 +120,7 @@ fn missing() -> Option<String> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Some("the guest is made for x86-64 Linux".to_owned());
     }
-    for (program, package) in [(QEMU, "qemu-system-x86"), ("apt-get", "apt"), ("dpkg-deb", "dpkg")] {
+    for (program, package) in [("apt-get", "apt"), ("dpkg-deb", "dpkg")] {
         if !is_there(program) {
             return Some(format!("{program} is not installed; on Debian: apt-get install {package}"));
         }
@@ -154,25 +167,57 @@ fn program() -> PathBuf {
 
 type Card = Shared<maglane_sim::device::SimulatedCard>;
 
+/// Until QEMU closes the connection.
+fn serve_proxy(stream: UnixStream, card: Card) -> JoinHandle<PciFunction<Card>> {
+    thread::spawn(move || {
+        let mut function = PciFunction::new(card);
+        if let Err(error) = mpqemu::serve(stream, &mut function) {
+            println!("the card in the machine: {error}");
+        }
+        function
+    })
+}
+
+/// Until it is told to stop; the socket is there when this returns.
+fn serve_vfio_user(socket: &Path, card: Card, stop: Arc<AtomicBool>) -> JoinHandle<PciFunction<Card>> {
+    let server = VfioUserServer::bind(socket).unwrap();
+    thread::spawn(move || {
+        let mut function = PciFunction::new(card);
+        match server.serve(&mut function, &stop) {
+            Ok(served) => println!("in the guest: {} commands refused", served.refused),
+            Err(error) => println!("the card in the machine: {error}"),
+        }
+        function
+    })
+}
+
 /// A machine with the card in it.
 struct Machine {
     qemu: Child,
     card: Card,
     server: Option<JoinHandle<PciFunction<Card>>>,
+    stop: Arc<AtomicBool>,
     complaint: Option<JoinHandle<String>>,
     console: PathBuf,
 }
 
 impl Machine {
-    fn start(kernel: &Path, archive: &Path, console: &Path, card: Card) -> Self {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        File::create(console).unwrap();
-        let mut qemu = Command::new(QEMU)
+    fn start(qemu: &Qemu, kernel: &Path, archive: &Path, directory: &Path, card: Card) -> Self {
+        let console = directory.join("console");
+        File::create(&console).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut command = qemu.command();
+        command
             .args(["-accel", "tcg", "-M", "q35,kernel-irqchip=split,memory-backend=ram", "-m", "512"])
             .args(["-object", "memory-backend-memfd,id=ram,size=512M,share=on"])
-            .args(["-device", "intel-iommu,intremap=on", "-nodefaults", "-display", "none", "-no-reboot"])
-            // The socket is its standard input, so that no descriptor need be kept open across the start of a program.
-            .args(["-device", "x-pci-proxy-dev,id=card,fd=0"])
+            .args([
+                "-device",
+                "intel-iommu,intremap=on,caching-mode=on",
+                "-nodefaults",
+                "-display",
+                "none",
+                "-no-reboot",
+            ])
             .arg("-serial")
             .arg(format!("file:{}", console.display()))
             .arg("-kernel")
@@ -181,11 +226,21 @@ impl Machine {
             .arg(archive)
             // Under load, the kernel's test of the timer fails in one boot of ten.
             .args(["-append", "console=ttyS0 quiet panic=-1 intel_iommu=on no_timer_check"])
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        // Behind the IOMMU, which QEMU wants to have first.
+        let server = if qemu.has_vfio_user() {
+            let socket = directory.join("socket");
+            let place = serde_json::json!({ "type": "unix", "path": socket });
+            command.arg("-device").arg(serde_json::json!({ "driver": "vfio-user-pci", "socket": place }).to_string());
+            serve_vfio_user(&socket, card.clone(), Arc::clone(&stop))
+        } else {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            // The socket is its standard input, so that no descriptor need be kept open across the start of a program.
+            command.args(["-device", "x-pci-proxy-dev,id=card,fd=0"]).stdin(Stdio::from(OwnedFd::from(theirs)));
+            serve_proxy(ours, card.clone())
+        };
+        let mut qemu = command.spawn().unwrap();
         let mut stderr = qemu.stderr.take().unwrap();
         let complaint = thread::spawn(move || {
             let mut text = Vec::new();
@@ -194,14 +249,7 @@ impl Machine {
             let _ = std::io::copy(&mut stderr, &mut std::io::sink());
             String::from_utf8_lossy(&text).into_owned()
         });
-        let mut function = PciFunction::new(card.clone());
-        let server = thread::spawn(move || {
-            if let Err(error) = mpqemu::serve(ours, &mut function) {
-                println!("the card in the machine: {error}");
-            }
-            function
-        });
-        Self { qemu, card, server: Some(server), complaint: Some(complaint), console: console.to_owned() }
+        Self { qemu, card, server: Some(server), stop, complaint: Some(complaint), console }
     }
 
     /// Waits for the last line, and gives the card frames when the guest serves; what became of them.
@@ -233,6 +281,7 @@ impl Machine {
     /// Ends the machine; what QEMU said.
     fn end(mut self) -> String {
         self.kill();
+        self.stop.store(true, Ordering::Relaxed);
         if let Some(Ok(function)) = self.server.take().map(JoinHandle::join) {
             println!("in the guest: {} writes and {} reads of the BAR in all", function.writes(), function.reads());
         }
