@@ -92,9 +92,10 @@ Examples:
       is a fault in this stage found? Exit code 1 says that it is
 
 Engines:
-  software   the pipeline in plain Rust
-  rtl        the gateware's description, simulated
-  verilog    the emitted Verilog, compiled by Verilator")]
+  software        the pipeline in plain Rust, frame by frame
+  software-fast   the same for speed: bursts, vectors, in place
+  rtl             the gateware's description, simulated
+  verilog         the emitted Verilog, compiled by Verilator")]
 pub(crate) struct VerifyArgs {
     /// Configuration [default: built in, examples/web.toml]
     #[arg(long, value_name = "FILE")]
@@ -259,9 +260,10 @@ pub(crate) struct EmitProfiles {
 
 /// The engines of a build without the laboratory.
 #[cfg(not(feature = "lab"))]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Software,
+    SoftwareFast,
 }
 
 #[cfg(not(feature = "lab"))]
@@ -271,8 +273,11 @@ impl FromStr for Kind {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
             "software" => Ok(Self::Software),
-            "rtl" | "verilog" => Err("this program was built without the feature `lab`: it has engine `software` only"),
-            _ => Err("the only engine of this program is `software`"),
+            "software-fast" => Ok(Self::SoftwareFast),
+            "rtl" | "verilog" => {
+                Err("this program was built without the feature `lab`: it has software and software-fast only")
+            }
+            _ => Err("the engines of this program are software and software-fast"),
         }
     }
 }

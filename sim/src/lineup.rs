@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use maglane_hw::profile::Profile;
 use maglane_spec::{Geometry, Stage};
-use maglane_sw::engine::Engine;
+use maglane_sw::engine::{Engine, EngineError};
+use maglane_sw::fast::FastEngine;
 use maglane_sw::pipeline::Pipeline;
 
 use crate::Stimulus;
@@ -18,6 +19,8 @@ use crate::verilog::Verilog;
 pub enum Kind {
     /// The scalar software pipeline.
     Software,
+    /// The software pipeline in bursts.
+    SoftwareFast,
     /// The rust-hdl simulation.
     Rtl,
     /// The emitted Verilog in Verilator.
@@ -26,23 +29,30 @@ pub enum Kind {
 
 impl Kind {
     /// All engines; the first is the reference.
-    pub const ALL: [Self; 3] = [Self::Software, Self::Rtl, Self::Verilog];
+    pub const ALL: [Self; 4] = [Self::Software, Self::SoftwareFast, Self::Rtl, Self::Verilog];
 
     /// The engine's name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Software => "software",
+            Self::SoftwareFast => "software-fast",
             Self::Rtl => "rtl",
             Self::Verilog => "verilog",
         }
+    }
+
+    /// The engine has no card, and takes tables of any sizes and frames of no bytes.
+    #[must_use]
+    pub const fn is_software(self) -> bool {
+        matches!(self, Self::Software | Self::SoftwareFast)
     }
 
     /// Why this machine cannot run the engine, if it cannot.
     #[must_use]
     pub fn missing(self) -> Option<ModelError> {
         match self {
-            Self::Software | Self::Rtl => None,
+            Self::Software | Self::SoftwareFast | Self::Rtl => None,
             Self::Verilog => model::verilator_version().err(),
         }
     }
@@ -58,6 +68,10 @@ impl Kind {
                 Some(stage) => Box::new(Pipeline::with_fault(setting.geometry, stage)),
                 None => Box::new(Pipeline::new(setting.geometry)),
             },
+            Self::SoftwareFast => Box::new(match setting.fault {
+                Some(stage) => FastEngine::with_fault(setting.geometry, stage)?,
+                None => FastEngine::new(setting.geometry)?,
+            }),
             Self::Rtl => rtl::engine(profile()?, setting.stimulus, setting.fault),
             Self::Verilog => Box::new(Verilog::start(profile()?, setting.stimulus, setting.fault, setting.traced)?),
         })
@@ -97,10 +111,13 @@ pub struct Setting {
 pub enum StartError {
     /// There is no gateware of these sizes.
     #[error(
-        "no gateware is built for {0:?}; the builds are {list} (engine `software` takes any)",
+        "no gateware is built for {0:?}; the builds are {list} (the engines in software take any)",
         list = Profile::ALL.map(Profile::name).join(", ")
     )]
     NoSuchBuild(Geometry),
+    /// An engine has no memory.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The Verilator model is missing.
     #[error(transparent)]
     Model(#[from] ModelError),

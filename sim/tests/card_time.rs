@@ -3,8 +3,6 @@
 //!
 //! Method: the rust-hdl core of the smallest build, a prescaler set to few clocks, the tick read from the status word.
 
-#![allow(clippy::unwrap_used)]
-
 use maglane_hw::profile::Ecp5Core;
 use maglane_spec::{FlowOutcome, Geometry, flow, window};
 use rust_hdl::prelude::*;

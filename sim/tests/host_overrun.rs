@@ -4,8 +4,6 @@
 //! Method: the core under rust-hdl's simulation, with the host's ready held low. (The Verilog of the queue is compared
 //! with the simulation in `modules.rs`.)
 
-#![allow(clippy::unwrap_used)]
-
 use maglane_hw::profile::LabCore;
 use maglane_spec::{TableImage, Verdict, window};
 use rust_hdl::prelude::*;

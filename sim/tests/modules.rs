@@ -2,9 +2,7 @@
 //!
 //! Method: random input, biased so that queues fill and drain, addresses repeat and keys match; Verilator and Icarus
 //! Verilog each replay all blocks in one testbench. The whole core is compared by the engines of the cross-check, and
-//! on a short run in `core.rs`.
-
-#![allow(clippy::unwrap_used)]
+//! on a short run in `gateware.rs`.
 
 use maglane_hw::axis::Skid;
 use maglane_hw::census::{Census, Tally, Visit};
@@ -28,7 +26,6 @@ use maglane_sim::module::{Inputs, Memories, Recording, record};
 use maglane_sim::replay::{ReplayError, Simulator};
 use rust_hdl::prelude::*;
 
-#[path = "modules/registers.rs"]
 mod registers;
 
 #[test]

@@ -88,11 +88,11 @@ impl Fault {
     }
 
     /// DF is not set in the outer header, if that is IPv4.
-    pub(crate) fn after_rewrite(self, parsed: &Parsed, out: &mut [u8]) {
-        let outer = &out[parsed.ip_offset - 2..parsed.ip_offset];
+    pub(crate) fn after_rewrite(self, ip_offset: usize, out: &mut [u8]) {
+        let outer = &out[ip_offset - 2..ip_offset];
         if self.0 == Some(Stage::Rewrite) && outer == ethernet::ETHERTYPE_IPV4.to_be_bytes() {
             // The outer Ethernet header has the inner one's tag, hence its length.
-            let header = &mut out[parsed.ip_offset..parsed.ip_offset + ipv4::HEADER_LEN];
+            let header = &mut out[ip_offset..ip_offset + ipv4::HEADER_LEN];
             header[ipv4::FRAGMENT..ipv4::FRAGMENT + 2].fill(0);
             set_checksum(header);
         }

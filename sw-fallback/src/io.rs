@@ -4,5 +4,6 @@
 //! found.
 
 pub mod capture;
+pub mod pages;
 #[cfg(target_os = "linux")]
 pub mod tap;

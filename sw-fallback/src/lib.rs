@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 pub mod engine;
+pub mod fast;
 #[cfg(feature = "fault")]
 mod fault;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod fixture;
 pub mod flow_table;
 pub mod io;
 pub mod pipeline;
+pub mod simd;
 pub mod stage;
 mod tick;
 

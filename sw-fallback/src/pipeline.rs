@@ -93,7 +93,7 @@ impl Pipeline {
     /// # Errors
     /// When the image was built for other sizes, `bus_bytes` aside: software has no bus. The pipeline is unchanged.
     pub fn load_shared(&mut self, image: Arc<TableImage>) -> Result<(), EngineError> {
-        self.check_geometry(&image)?;
+        check_geometry(NAME, self.geometry, &image)?;
         self.clock = TickClock::new(image.datapath.tick_ms.value());
         self.flows.clear();
         self.turns.fill(0);
@@ -108,7 +108,7 @@ impl Pipeline {
     /// # Errors
     /// As for [`Self::load_shared`]; also when the tick has another length than before, because ages are counted in it.
     pub fn update_shared(&mut self, image: Arc<TableImage>) -> Result<(), EngineError> {
-        self.check_geometry(&image)?;
+        check_geometry(NAME, self.geometry, &image)?;
         let tick_ms = image.datapath.tick_ms.value();
         match self.image.as_ref().map(|own| own.datapath.tick_ms.value()) {
             Some(own) if own != tick_ms => {
@@ -212,21 +212,8 @@ impl Pipeline {
 
         rewrite(&image.datapath, service, backend.row, &parsed, hash.h, frame, out)?;
         #[cfg(feature = "fault")]
-        self.fault.after_rewrite(&parsed, out);
+        self.fault.after_rewrite(parsed.ip_offset, out);
         Ok(())
-    }
-
-    /// That an image has this pipeline's sizes.
-    fn check_geometry(&self, image: &TableImage) -> Result<(), EngineError> {
-        let own = self.geometry;
-        if (Geometry { bus_bytes: own.bus_bytes, ..image.geometry }) != own {
-            return Err(EngineError::Geometry {
-                engine: NAME.to_owned(),
-                image: Box::new(image.geometry),
-                own: Box::new(own),
-            });
-        }
-        check_sizes(image).map_err(|message| EngineError::Stopped { engine: NAME.to_owned(), message })
     }
 
     fn count(&mut self, trace: &Trace, frame_len: usize) {
@@ -290,6 +277,18 @@ impl Engine for Pipeline {
     }
 }
 
+/// That an image has an engine's sizes, `bus_bytes` aside.
+pub(crate) fn check_geometry(engine: &str, own: Geometry, image: &TableImage) -> Result<(), EngineError> {
+    if (Geometry { bus_bytes: own.bus_bytes, ..image.geometry }) != own {
+        return Err(EngineError::Geometry {
+            engine: engine.to_owned(),
+            image: Box::new(image.geometry),
+            own: Box::new(own),
+        });
+    }
+    check_sizes(image).map_err(|message| EngineError::Stopped { engine: engine.to_owned(), message })
+}
+
 /// That every table has as many rows as the geometry says, and that a mask may stand for a modulo: what the stages
 /// rely on to index without a panic.
 fn check_sizes(image: &TableImage) -> Result<(), String> {
@@ -307,7 +306,8 @@ fn check_sizes(image: &TableImage) -> Result<(), String> {
     Ok(())
 }
 
-fn zero_counters(geometry: &Geometry) -> Counters {
+/// Counters of an engine's sizes.
+pub(crate) fn zero_counters(geometry: &Geometry) -> Counters {
     Counters {
         verdicts: vec![PacketsBytes::default(); Verdict::CODES],
         flows: vec![PacketsBytes::default(); FlowOutcome::CODES],

@@ -32,6 +32,16 @@ impl TickClock {
         clock
     }
 
+    /// The first time stamp that is in a later tick; the last one of all when there is none.
+    pub(crate) const fn next_ns(&self) -> u64 {
+        if self.tick_ns == 0 { u64::MAX } else { self.next_ns }
+    }
+
+    /// Length of a tick; 0 when the tick stays.
+    pub(crate) const fn tick_ns(&self) -> u64 {
+        self.tick_ns
+    }
+
     /// Ticks from the greatest so far to that of a time stamp; 0 when the time stamp is in an earlier one.
     pub(crate) fn advance(&mut self, time_ns: u64) -> u64 {
         if time_ns < self.next_ns {

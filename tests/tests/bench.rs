@@ -64,9 +64,10 @@ pub(crate) fn start(kind: Kind, profile: Profile, stimulus: Stimulus, fault: Opt
     kind.start(&Setting { geometry: profile.geometry(), stimulus, fault, traced: false }).unwrap()
 }
 
-/// Software, and the engines of `kinds` that this machine has.
+/// Both engines in software, and the engines of `kinds` that this machine has.
 pub(crate) fn lineup(kinds: &[Kind], profile: Profile, stimulus: Stimulus) -> Vec<Box<dyn Engine>> {
-    let mut engines = vec![start(Kind::Software, profile, stimulus, None)];
+    let mut engines: Vec<_> =
+        [Kind::Software, Kind::SoftwareFast].map(|kind| start(kind, profile, stimulus, None)).into();
     for &kind in kinds {
         match kind.missing() {
             Some(error) => skipped(&format!("engine {kind}: {error}")),

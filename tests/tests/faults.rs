@@ -34,6 +34,7 @@ fn caught(kind: Kind) {
 #[test]
 fn fault_in_any_stage_of_software_is_named() {
     caught(Kind::Software);
+    caught(Kind::SoftwareFast);
 }
 
 #[test]

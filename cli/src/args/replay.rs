@@ -35,8 +35,11 @@ pub(crate) struct ReplayArgs {
     /// Capture to write, pcap with nanoseconds; left as it was when something goes wrong [needed without --trace]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    #[cfg_attr(feature = "lab", doc = "Engine: software, rtl, verilog")]
-    #[cfg_attr(not(feature = "lab"), doc = "Engine: software (others need a build with the feature `lab`)")]
+    #[cfg_attr(feature = "lab", doc = "Engine: software, software-fast, rtl, verilog")]
+    #[cfg_attr(
+        not(feature = "lab"),
+        doc = "Engine: software, software-fast (others need a build with the feature `lab`)"
+    )]
     #[arg(long, value_name = "ENGINE", default_value = "software")]
     pub(crate) engine: Kind,
     /// Pause and hold up the simulated card at random, the same way for the same number; software has no pauses

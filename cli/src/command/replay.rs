@@ -13,7 +13,7 @@ use maglane_spec::{Geometry, Verdict};
 use maglane_sw::engine::{Counters, Engine, Frame};
 use maglane_sw::io::capture::{Capture, CaptureWriter};
 #[cfg(not(feature = "lab"))]
-use maglane_sw::pipeline::Pipeline;
+use maglane_sw::{fast::FastEngine, pipeline::Pipeline};
 use serde::Serialize;
 
 use crate::args::{Kind, ReplayArgs};
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
             break;
         }
         #[cfg(feature = "lab")]
-        if args.engine != Kind::Software {
+        if !args.engine.is_software() {
             input::refuse_empty_frames(&batch, frames + 1)?;
         }
         frames += batch.len() as u64;
@@ -165,5 +165,6 @@ fn start(args: &ReplayArgs, geometry: Geometry) -> Result<Box<dyn Engine>> {
 fn start(args: &ReplayArgs, geometry: Geometry) -> Result<Box<dyn Engine>> {
     match args.engine {
         Kind::Software => Ok(Box::new(Pipeline::new(geometry))),
+        Kind::SoftwareFast => Ok(Box::new(FastEngine::new(geometry)?)),
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<bool> {
     let captures = captures(&args.capture)?;
     let (first, frames) = frames(&captures, args)?;
     let plans = plans(args, tables.image.geometry)?;
-    if plans.iter().flat_map(|plan| &plan.kinds).any(|&kind| kind != Kind::Software) {
+    if plans.iter().flat_map(|plan| &plan.kinds).any(|kind| !kind.is_software()) {
         input::refuse_empty_frames(&frames, first)?;
     }
     refuse_bad_outputs(args)?;
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<bool> {
 
 /// Starts an engine; an error says how to get what is missing.
 pub(crate) fn start(kind: Kind, setting: &Setting) -> Result<Box<dyn Engine>> {
-    if kind != Kind::Software && Profile::from_geometry(&setting.geometry).is_none() {
+    if !kind.is_software() && Profile::from_geometry(&setting.geometry).is_none() {
         bail!("engine `{kind}`: {}", no_build(&setting.geometry));
     }
     kind.start(setting).map_err(|error| match error {
@@ -217,7 +217,7 @@ impl Job<'_> {
         run.place = difference.frame.and_then(|number| self.place(number));
         run.replay = Some(report::command(self.args, &difference, self.plan.geometry.bus_bytes));
         let parties = [&difference.found.0, &difference.expected.0];
-        let card = parties.into_iter().filter_map(|name| name.parse().ok()).find(|&kind: &Kind| kind != Kind::Software);
+        let card = parties.into_iter().filter_map(|name| name.parse().ok()).find(|kind: &Kind| !kind.is_software());
         let last = index.and_then(|index| usize::try_from(index + 1).ok()).unwrap_or(self.frames.len());
         if let Some(kind) = card {
             let name = || match difference.frame {
@@ -307,7 +307,7 @@ fn plan(args: &VerifyArgs, geometry: Geometry) -> Result<Plan> {
     let wanted = if by_default { &Kind::ALL[..] } else { &args.engines };
     let (mut kinds, mut skipped) = (Vec::new(), Vec::new());
     for &kind in wanted {
-        let unbuilt = kind != Kind::Software && Profile::from_geometry(&geometry).is_none();
+        let unbuilt = !kind.is_software() && Profile::from_geometry(&geometry).is_none();
         let why = if unbuilt { Some(no_build(&geometry)) } else { kind.missing().map(|error| error.to_string()) };
         match why {
             None => kinds.push(kind),

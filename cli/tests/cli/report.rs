@@ -154,7 +154,8 @@ fn page_has_every_engine_and_bus() {
     folder.run(&["verify", "--frames", "1-20", "--bus", "both", "--report", PAGE]).ended(0).says("run.html: report");
     let page = page(&folder);
     let rows = texts(page.root_element(), ".engines tbody th[scope=row]");
-    assert_eq!(rows, ["software reference", "rtl", "verilog", "software reference", "rtl", "verilog"]);
+    let engines = ["software reference", "software-fast", "rtl", "verilog"];
+    assert_eq!(rows, [engines, engines].concat());
     assert_eq!(texts(page.root_element(), ".engines th[scope=rowgroup]"), ["32 bytes", "64 bytes"]);
     // Both buses have the same traffic, so it is told once.
     assert_eq!(texts(page.root_element(), "h2").iter().filter(|title| *title == "Verdicts").count(), 1);
@@ -238,8 +239,8 @@ fn difference_is_on_the_page_with_its_frame_stage_and_bytes() {
 }
 
 #[test]
-fn page_shows_which_of_three_engines_is_alone() {
-    if verilator_is_missing("a page of three engines that differ") {
+fn page_shows_which_of_four_engines_is_alone() {
+    if verilator_is_missing("a page of four engines that differ") {
         return;
     }
     let folder = Folder::new();
@@ -250,9 +251,9 @@ fn page_shows_which_of_three_engines_is_alone() {
     let root = page.root_element();
     assert_eq!(texts(root, ".stages .culprit span"), ["select"]);
     assert!(texts(root, ".lead")[0].starts_with("Frame 119, stage select"));
-    assert_eq!(texts(root, ".outcomes thead th"), ["software", "rtl", "verilog"]);
+    assert_eq!(texts(root, ".outcomes thead th"), ["software", "software-fast", "rtl", "verilog"]);
     let verdicts = &all(root, ".outcomes tbody tr")[0];
-    assert_eq!(texts(*verdicts, "td"), ["forward", "forward", "drop_no_backend differs"]);
+    assert_eq!(texts(*verdicts, "td"), ["forward", "forward", "forward", "drop_no_backend differs"]);
     assert!(texts(root, ".difference > p").contains(&"Waveform of the frames up to it: wave.vcd".to_owned()));
     assert!(texts(root, ".skipped")[0].contains("The bus of 64 bytes did not run"));
 }

@@ -31,9 +31,9 @@ fn all_engines_agree_on_the_built_in_capture() {
     let folder = Folder::new();
     let ran = folder.run(&["verify", "--frames", "1-100", "--bus", "both"]).ended(0);
     let ran = ran.says("bus of 32 bytes").says("bus of 64 bytes").says("clocks/frame");
-    assert!(
-        ran.stdout.ends_with("software, rtl, verilog agree on 100 frames: bytes, verdicts, counters, flow table\n")
-    );
+    assert!(ran.stdout.ends_with(
+        "software, software-fast, rtl, verilog agree on 100 frames: bytes, verdicts, counters, flow table\n"
+    ));
     assert_eq!(ran.stderr, "", "no progress when nobody looks");
     assert!(folder.files().is_empty());
 }
@@ -46,7 +46,7 @@ fn engines_that_the_machine_lacks_are_skipped_by_default_and_an_error_by_name() 
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("skipped verilog: Verilator is not installed"), "{text}");
-    assert!(text.contains("software, rtl agree on 10 frames"), "{text}");
+    assert!(text.contains("software, software-fast, rtl agree on 10 frames"), "{text}");
     for words in [&["verify", "--engines", "software,verilog"][..], &["verify", "--plant", "verilog:parse"]] {
         let output = run(words);
         let text = String::from_utf8(output.stderr).unwrap();
@@ -228,9 +228,12 @@ fn bad_requests_are_refused() {
     for (words, place) in [
         (&["verify", "--engines", "software"][..], "it takes two at least"),
         (&["verify", "--engines", "rtl,rtl"], "`rtl` twice"),
-        (&["verify", "--engines", "software,vhdl"], "software, rtl, verilog"),
+        (&["verify", "--engines", "software,vhdl"], "software, software-fast, rtl, verilog"),
         (&["verify", "--bus", "16"], "32 or 64"),
-        (&["verify", "--config", "sume.toml", "--bus", "64"], "no gateware is built for bus_bytes 64"),
+        (
+            &["verify", "--config", "sume.toml", "--bus", "64", "--engines", "software,rtl"],
+            "no gateware is built for bus_bytes 64",
+        ),
     ] {
         folder.refused(words, place);
     }

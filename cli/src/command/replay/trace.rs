@@ -41,7 +41,6 @@ use select::{Seen, Select, Sight};
 
 /// Runs the command.
 pub(super) fn run(args: &ReplayArgs) -> Result<bool> {
-    #[cfg(feature = "lab")]
     if args.engine != crate::args::Kind::Software {
         bail!("--trace looks into engine `software`; that the others do the same is what `maglane verify` finds out");
     }

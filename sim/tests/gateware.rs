@@ -6,8 +6,6 @@
 //! Icarus interprets some hundred clocks a second, so the memories of these cores are small; all else is that of the
 //! builds. Software must agree with the recorded core, or the run is worth nothing.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::Path;
 
 use maglane_sim::Stimulus;

@@ -1,0 +1,67 @@
+//! Instructions a packet of `software-fast`, for callgrind: runs so many bursts of a kind of traffic, and nothing else that
+//! depends on their number.
+//!
+//!     instructions KIND BURSTS
+//!
+//! The difference of two runs with different numbers is what the bursts took: `cargo run -p xtask -- instructions`.
+
+use std::sync::Arc;
+
+use maglane_sw::Trace;
+use maglane_sw::fast::{BURST, Datapath, Worker};
+use maglane_sw::simd::Level;
+
+#[allow(dead_code)]
+#[path = "../src/fixture.rs"]
+mod fixture;
+#[allow(dead_code)]
+#[path = "traffic.rs"]
+mod traffic;
+
+use fixture::{VIP, VIP_V6, icmp_error, image, reply, tcp, udp, udp_v6};
+use traffic::Source;
+
+/// Flows of each kind; a round of them is 8 bursts.
+const FLOWS: u32 = 256;
+/// What `cargo bench` and `cargo test` add to the arguments.
+const HARNESS: [&str; 2] = ["--bench", "--test"];
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|argument| !HARNESS.contains(&argument.as_str()));
+    let (Some(kind), Some(bursts)) = (arguments.next(), arguments.next()) else {
+        println!(
+            "nothing to count: instructions harness|hit_ipv4|hit_ipv4_portable|hit_ipv6|syn_flood|icmp_error BURSTS"
+        );
+        return;
+    };
+    let bursts: u32 = bursts.parse().expect("a number of bursts");
+    let mut syn = tcp(VIP, 80, 10);
+    syn[47] = 2;
+    let (frame, flows) = match kind.as_str() {
+        "harness" | "hit_ipv4" | "hit_ipv4_portable" => (udp(VIP, 53, 22), FLOWS),
+        "hit_ipv6" => (udp_v6(VIP_V6, 8092, 2), FLOWS),
+        "syn_flood" => (syn, 1 << 20),
+        "icmp_error" => (icmp_error(3, 4, &reply(&udp(VIP, 53, 22)), 28), FLOWS),
+        _ => panic!("no such kind of traffic"),
+    };
+    let level = if kind.ends_with("portable") { Level::Portable } else { Level::best() };
+    let tables = image();
+    let datapath = Datapath::new(tables.geometry).expect("memory");
+    datapath.load(Arc::new(tables)).expect("the sizes are the same");
+    let mut worker = Worker::at_level(Arc::new(datapath), level);
+    let mut source = Source::new(&frame, flows);
+    let mut traces = [Trace::BEFORE_PARSE; BURST];
+    // Two rounds until every flow is established.
+    for _ in 0..16 {
+        worker.process(0, &mut source.burst(), &mut traces);
+    }
+    for _ in 0..bursts {
+        let mut packets = source.burst();
+        if kind == "harness" {
+            std::hint::black_box(&mut packets);
+        } else {
+            worker.process(0, &mut packets, &mut traces);
+        }
+    }
+    println!("{kind}: {:?}", traces[0]);
+}

@@ -1,0 +1,117 @@
+//! The software pipeline for speed: the same five stages over bursts of frames, in place, by any number of workers.
+//!
+//! What it does to a frame is what [`crate::pipeline`] does, bit for bit; what is rare it has the scalar stages do. Memory
+//! that the frames of a burst need is asked for while others are hashed; hashes are computed
+//! [`LANES`](crate::simd::LANES) at a time; the encapsulated frame is written around the packet where it lies. It neither
+//! receives nor transmits, and per frame it does not allocate, lock, log or panic. Its unit of work is a burst.
+//!
+//! Functions that a burst's kernel calls are always inlined: what is not is compiled without the kernel's instructions.
+
+#![allow(clippy::inline_always)]
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use maglane_spec::{FlowOutcome, Stage, Verdict};
+
+mod burst;
+mod counters;
+mod datapath;
+mod engine;
+mod fault;
+mod flow_hash;
+mod flow_table;
+mod packet;
+mod parse;
+mod rewrite;
+mod select;
+mod tables;
+
+pub use datapath::Datapath;
+pub use engine::FastEngine;
+pub use packet::{HEADROOM, LOOK, Packet};
+
+use self::burst::{Burst, Room};
+use self::counters::WorkerCounters;
+use self::flow_hash::Key;
+use self::flow_table::Ages;
+use self::select::Memory;
+use crate::pipeline::Trace;
+use crate::simd::{Level, run};
+use crate::stage::parse::parse as parse_any;
+
+/// Frames of a burst at most.
+pub const BURST: usize = 32;
+
+/// One thread's part in a [`Datapath`]: its counters, and room for a burst.
+#[derive(Debug)]
+pub struct Worker {
+    datapath: Arc<Datapath>,
+    counters: Arc<WorkerCounters>,
+    level: Level,
+    room: Box<Room>,
+    /// None without the feature `fault`.
+    fault: Option<Stage>,
+}
+
+impl Worker {
+    /// A worker at the best level that the processor has.
+    #[must_use]
+    pub fn new(datapath: Arc<Datapath>) -> Self {
+        Self::at_level(datapath, Level::best())
+    }
+
+    /// A worker that uses no other instructions than a level's.
+    #[must_use]
+    pub fn at_level(datapath: Arc<Datapath>, level: Level) -> Self {
+        let counters = datapath.join();
+        Self { datapath, counters, level, room: Box::new(Room::new()), fault: None }
+    }
+
+    /// What it works at.
+    #[must_use]
+    pub fn datapath(&self) -> &Arc<Datapath> {
+        &self.datapath
+    }
+
+    /// Processes a burst of frames that came in at a time, in nanoseconds since any epoch. A frame that is forwarded is
+    /// where its packet is, encapsulated; others stay as they were. The traces tell, position by position, what became of
+    /// them.
+    ///
+    /// Of the packets, no more than [`BURST`] and no more than there are traces are looked at; that many is returned.
+    pub fn process(&mut self, time_ns: u64, packets: &mut [Packet<'_>], traces: &mut [Trace]) -> usize {
+        let count = packets.len().min(traces.len()).min(BURST);
+        let (packets, traces) = (&mut packets[..count], &mut traces[..count]);
+        self.datapath.advance(time_ns);
+        let tables = self.datapath.tables.load();
+        let Some(tables) = tables.as_deref() else {
+            for (packet, trace) in packets.iter().zip(traces) {
+                let verdict = parse_any(None, packet.bytes()).err().unwrap_or(Verdict::PassBypass);
+                *trace = Trace { verdict, ..Trace::BEFORE_PARSE };
+                self.counters.verdict(verdict, 1, packet.len as u64);
+                self.counters.flow(FlowOutcome::NotReached, 1, packet.len as u64);
+            }
+            return count;
+        };
+        let finalisation = maglane_spec::siphash::FINAL ^ fault::of_flow_hash(self.fault);
+        let key = Key::new(&tables.image.datapath.hash_key, finalisation);
+        let memory = Memory {
+            tables,
+            flows: &self.datapath.flows,
+            turns: &self.datapath.turns,
+            ages: Ages::from_word(self.datapath.ages.load(Ordering::Relaxed)),
+            key,
+        };
+        let (counters, room) = (&*self.counters, &mut *self.room);
+        let fault = self.fault;
+        run(self.level, Burst { memory, key, counters, room, packets, traces, fault });
+        count
+    }
+}
+
+/// The low 16 bits of a number: all of it, where they are used.
+#[inline(always)]
+const fn low_16(number: usize) -> u16 {
+    let [low, high, ..] = number.to_le_bytes();
+    u16::from_le_bytes([low, high])
+}

@@ -1,0 +1,176 @@
+//! Select, in memory that other workers use at the same time.
+//!
+//! # Source
+//! As [`crate::stage::select`].
+
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use maglane_spec::flow::{BACKEND_SHIFT, EPOCH_SHIFT, STATE_CLOSING, STATE_ESTABLISHED, STATE_NEW, TAG_SHIFT, WAYS};
+use maglane_spec::limit::NO_BACKEND;
+use maglane_spec::row::ServiceRow;
+use maglane_spec::wire::transport::{TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN};
+use maglane_spec::{FlowOutcome, Verdict};
+
+use super::flow_hash::Key;
+use super::flow_table::{Ages, SharedFlowTable, candidate, entry, replace, room};
+use super::low_16;
+use super::parse::{Packed, STEERED};
+use super::tables::{ServicePlan, Tables};
+use crate::flow_table::Candidate;
+use crate::simd::Vectors;
+use crate::stage::select::entry as lookup_entry;
+
+/// How often an entry is tried to be written that other workers write to.
+const TRIES: usize = 8;
+
+/// What select reads and writes.
+#[derive(Clone, Copy)]
+pub(super) struct Memory<'a> {
+    pub(super) tables: &'a Tables,
+    pub(super) flows: &'a SharedFlowTable,
+    /// Next turns of the services with selection by sequence, by service id.
+    pub(super) turns: &'a [AtomicU16],
+    pub(super) ages: Ages,
+    pub(super) key: Key,
+}
+
+/// What select found for a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Selected {
+    /// What the frame met in the flow table.
+    pub(super) flow: FlowOutcome,
+    /// [`Verdict::Forward`] unless the frame's way ends here.
+    pub(super) verdict: Verdict,
+    /// Id of the backend, [`NO_BACKEND`] when there is none.
+    pub(super) backend: u16,
+}
+
+impl Selected {
+    const UNSUPPORTED: Self =
+        Self { flow: FlowOutcome::NotReached, verdict: Verdict::PassUnsupported, backend: NO_BACKEND };
+
+    const fn found(flow: FlowOutcome, backend: u16) -> Self {
+        Self { flow, verdict: Verdict::Forward, backend }
+    }
+}
+
+impl Memory<'_> {
+    /// The backend of a frame without flags whose flow is established or closing and has been seen in this tick: a hit that
+    /// changes nothing, which is what most frames are. None says nothing about the others.
+    #[inline(always)]
+    pub(super) fn quick_hit<V: Vectors>(&self, service: &ServicePlan, flags: u8, h: u64) -> Option<u16> {
+        let set = self.flows.set(h);
+        let mask = V::equal_tags::<{ TAG_SHIFT.cast_signed() }>(set, h);
+        let entry = set[mask.trailing_zeros() as usize % WAYS].load(Ordering::Relaxed);
+        // Of epoch and state, what is left are state 2 or 3.
+        let state = (entry & 0xff) as u8 ^ self.ages.tick << EPOCH_SHIFT;
+        let unchanged = state.wrapping_sub(STATE_ESTABLISHED) < 2;
+        let id = (entry >> BACKEND_SHIFT & 0xffff) as u16 & self.backend_mask();
+        let plan = &self.tables.backends[usize::from(id)];
+        let is_hit = unchanged & (flags == 0) & ((entry ^ h) >> TAG_SHIFT == 0) & (plan.owner == service.owner);
+        is_hit.then_some(id)
+    }
+
+    /// What any frame meets in the flow table, and its backend or the verdict that ends its way.
+    #[inline(never)]
+    pub(super) fn select(&self, row: usize, flags: u8, h: u64, message: Packed) -> Selected {
+        let service = &self.tables.plans[row];
+        if !service.supported {
+            return Selected::UNSUPPORTED;
+        }
+        let set = self.flows.set(h);
+        let mut found = candidate(set, self.ages, h);
+        // Each failure is another worker's success, and there are not many workers: nobody waits.
+        for _ in 0..TRIES {
+            let Some((word, of)) = found else { break };
+            let id = of.backend & self.backend_mask();
+            let reopened = of.state == STATE_CLOSING && flags & TCP_FLAG_SYN != 0;
+            if self.tables.backends[usize::from(id)].owner != service.owner || reopened {
+                break;
+            }
+            if flags & STEERED != 0 {
+                return Selected::found(FlowOutcome::NotReached, id);
+            }
+            let new = entry(h, id, self.ages.tick, state_after(of.state, flags));
+            if replace(&set[of.way], word, new) {
+                return Selected::found(FlowOutcome::Hit, id);
+            }
+            found = candidate(set, self.ages, h);
+        }
+        self.miss(row, flags, h, message, found)
+    }
+
+    /// A frame without a hit: the lookup table answers, and the flow table remembers.
+    fn miss(&self, row: usize, flags: u8, h: u64, message: Packed, found: Option<(u64, Candidate)>) -> Selected {
+        let steered = flags & STEERED != 0;
+        let affinity = self.tables.plans[row].affinity;
+        let g =
+            if affinity == ServiceRow::AFFINITY_FIVE_TUPLE { h } else { self.key.hash_one(message.under(affinity)) };
+        let Some(id) = self.look_up(row, steered, g) else {
+            let flow = if steered { FlowOutcome::NotReached } else { FlowOutcome::NoBackend };
+            return Selected { flow, verdict: Verdict::DropNoBackend, backend: NO_BACKEND };
+        };
+        if steered {
+            return Selected::found(FlowOutcome::NotReached, id);
+        }
+        if flags & (TCP_FLAG_FIN | TCP_FLAG_RST) != 0 {
+            return Selected::found(FlowOutcome::Stateless, id);
+        }
+        let set = self.flows.set(h);
+        let new = entry(h, id, self.ages.tick, STATE_NEW);
+        let mut place = found.map(|(word, candidate)| (candidate.way, word)).or_else(|| room(set, self.ages));
+        for _ in 0..TRIES {
+            let Some((way, word)) = place else { break };
+            if replace(&set[way], word, new) {
+                return Selected::found(FlowOutcome::Inserted, id);
+            }
+            place = room(set, self.ages);
+        }
+        Selected::found(FlowOutcome::TableFull, id)
+    }
+
+    /// What the lookup table says, by the service's selection.
+    fn look_up(&self, row: usize, read_only: bool, g: u64) -> Option<u16> {
+        let image = &*self.tables.image;
+        let service = &image.services[row];
+        let size = service.table_size.value();
+        let entry = |index| lookup_entry(image, service, index);
+        let scale = |hash: u64| ((hash * u64::from(size)) >> 32) as u32;
+        let selected = match service.selection {
+            ServiceRow::SELECTION_HASH => entry(scale(g >> 32)),
+            ServiceRow::SELECTION_TWO_CHOICE => match (entry(scale(g >> 32)), entry(scale(g & 0xffff_ffff))) {
+                (Some(first), Some(second)) if second.row.load < first.row.load => Some(second),
+                (first, second) => first.or(second),
+            },
+            _ => entry(u32::from(self.turn(service, read_only))),
+        };
+        selected.map(|selected| selected.id)
+    }
+
+    /// The index whose turn it is; unless it is only read, the next one's comes.
+    fn turn(&self, service: &ServiceRow, read_only: bool) -> u16 {
+        let turn = &self.turns[usize::from(service.id.value()) & (self.turns.len() - 1)];
+        let index = |turn: u16| if turn < service.table_size.value() { turn } else { 0 };
+        if read_only {
+            return index(turn.load(Ordering::Relaxed));
+        }
+        let taken = turn.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |turn| Some(index(turn) + 1));
+        index(taken.unwrap_or_else(|turn| turn))
+    }
+
+    #[inline(always)]
+    fn backend_mask(&self) -> u16 {
+        // A power of two up to 2^15.
+        low_16(self.tables.backends.len() - 1)
+    }
+}
+
+/// The state of a flow after a frame of it.
+fn state_after(state: u8, flags: u8) -> u8 {
+    match state {
+        _ if flags & TCP_FLAG_RST != 0 => state,
+        _ if flags & TCP_FLAG_FIN != 0 => STATE_CLOSING,
+        STATE_NEW if flags & TCP_FLAG_SYN == 0 => STATE_ESTABLISHED,
+        _ => state,
+    }
+}

@@ -1,0 +1,140 @@
+//! Goal: workers share a flow table and tables without a lock, and no frame sees half of anything: new tables come a thousand
+//! times during traffic, and every frame that leaves is of one generation; no flow changes its backend, whichever worker meets
+//! it; no frame is counted twice or not at all.
+//!
+//! Method: each generation writes its number into every field that rewrite copies: both MACs, TTL, outer source and
+//! destination, GRE key. Two workers process the same flows in different orders.
+
+// Helpers of tests panic as tests do.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code)]
+#[path = "../src/fixture.rs"]
+mod fixture;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use maglane_spec::{FlowOutcome, TableImage, Verdict};
+use maglane_sw::Trace;
+use maglane_sw::fast::{BURST, Datapath, HEADROOM, LOOK, Packet, Worker};
+
+use fixture::{VIP, image, tagged, tcp, udp};
+
+/// Times that the tables are replaced.
+const GENERATIONS: u32 = 1_000;
+/// Flows, each met by both workers.
+const FLOWS: u16 = 2_048;
+const WORKERS: usize = 2;
+
+/// Tables that say everywhere of which generation they are: every field of 8 bits is its number modulo 251.
+fn generation(number: u32) -> TableImage {
+    let mark = u8::try_from(number % 251).unwrap() + 1;
+    let mut image = image();
+    image.datapath.ttl = mark;
+    image.datapath.mac[5] = mark;
+    image.datapath.flags = 0;
+    image.datapath.tunnel_source_v4 = [10, 9, mark, mark];
+    for backend in &mut image.backends {
+        backend.next_hop_mac[5] = mark;
+        backend.address[2] = mark;
+    }
+    for service in &mut image.services {
+        service.gre_key = u32::from(mark).into();
+    }
+    image
+}
+
+/// The mark of a frame that left: the same in every field, and the checksum right.
+fn mark(frame: &[u8]) -> u8 {
+    let ip = if frame[12..14] == [0x81, 0] { 18 } else { 14 };
+    let outer = &frame[ip..];
+    let marks = [frame[5], frame[11], outer[8], outer[14], outer[15], outer[18]];
+    assert!(marks.iter().all(|mark| *mark == marks[0]), "{frame:02x?}");
+    if outer[20] & 0x20 != 0 {
+        assert_eq!(outer[24..28], [0, 0, 0, marks[0]], "{frame:02x?}");
+    }
+    let sum: u32 = outer[..20].chunks(2).map(|pair| u32::from(pair[0]) * 256 + u32::from(pair[1])).sum();
+    assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff, "{frame:02x?}");
+    marks[0]
+}
+
+/// The frame of a flow.
+fn frame(flow: u16) -> Vec<u8> {
+    let mut frame = if flow.is_multiple_of(3) { udp(VIP, 53, 20) } else { tcp(VIP, 80, 20) };
+    frame[34..36].copy_from_slice(&flow.to_be_bytes());
+    if flow.is_multiple_of(5) { tagged(&frame, 7) } else { frame }
+}
+
+#[test]
+fn a_thousand_new_tables_during_traffic_tear_no_frame_and_move_no_flow() {
+    let datapath = Arc::new(Datapath::new(image().geometry).unwrap());
+    datapath.load(Arc::new(generation(0))).unwrap();
+    let (ended, forwarded) = (AtomicBool::new(false), AtomicU64::new(0));
+    let backends: Vec<HashMap<u16, u16>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|number| {
+                let (mut worker, ended, forwarded) = (Worker::new(Arc::clone(&datapath)), &ended, &forwarded);
+                scope.spawn(move || {
+                    let frames: Vec<Vec<u8>> = (0..FLOWS).map(frame).collect();
+                    let mut buffers = vec![vec![0; HEADROOM + 128 + LOOK]; BURST];
+                    let mut traces = [Trace::BEFORE_PARSE; BURST];
+                    let (mut backends, mut seen) = (HashMap::new(), [false; 256]);
+                    let mut next = number * 777;
+                    while !ended.load(Ordering::Relaxed) || backends.len() < usize::from(FLOWS) {
+                        // One forwards, the other backwards.
+                        let flows: Vec<u16> = (0..BURST)
+                            .map(|at| {
+                                let flow = u16::try_from((next + at) % usize::from(FLOWS)).unwrap();
+                                if number == 0 { flow } else { FLOWS - 1 - flow }
+                            })
+                            .collect();
+                        next += BURST;
+                        let mut packets: Vec<Packet<'_>> = buffers
+                            .iter_mut()
+                            .zip(&flows)
+                            .map(|(buffer, &flow)| {
+                                let frame = &frames[usize::from(flow)];
+                                buffer[HEADROOM..HEADROOM + frame.len()].copy_from_slice(frame);
+                                Packet::new(buffer, HEADROOM, frame.len()).unwrap()
+                            })
+                            .collect();
+                        assert_eq!(worker.process(0, &mut packets, &mut traces), BURST);
+                        for ((packet, trace), flow) in packets.iter().zip(&traces).zip(flows) {
+                            assert_eq!(trace.verdict, Verdict::Forward);
+                            seen[usize::from(mark(packet.bytes()))] = true;
+                            let before = *backends.entry(flow).or_insert(trace.backend);
+                            assert_eq!(trace.backend, before, "flow {flow} moved");
+                        }
+                        forwarded.fetch_add(BURST as u64, Ordering::Relaxed);
+                    }
+                    assert!(seen.iter().filter(|seen| **seen).count() > 50, "hardly any generation was met");
+                    backends
+                })
+            })
+            .collect();
+        for number in 1..=GENERATIONS {
+            // Each serves for some bursts.
+            while forwarded.load(Ordering::Relaxed) < u64::from(number) * 8 * BURST as u64 {
+                assert!(!workers.iter().any(|worker| worker.is_finished()), "a worker failed");
+                thread::yield_now();
+            }
+            datapath.update(Arc::new(generation(number))).unwrap();
+        }
+        ended.store(true, Ordering::Relaxed);
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    assert_eq!(backends[0], backends[1], "both workers know the same flows");
+
+    let counters = datapath.counters();
+    let forwarded = forwarded.into_inner();
+    assert_eq!(counters.verdicts[usize::from(Verdict::Forward.code())].packets, forwarded);
+    for set in [&counters.services, &counters.backends, &counters.flows] {
+        assert_eq!(set.iter().map(|counter| counter.packets).sum::<u64>(), forwarded);
+    }
+    // A flow may be inserted by both in the same moment, in two ways; then the lower one counts for ever.
+    let inserted = counters.flows[usize::from(FlowOutcome::Inserted.code())].packets;
+    assert!((u64::from(FLOWS)..2 * u64::from(FLOWS)).contains(&inserted), "{inserted}");
+}
