@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the simulators, Yosys for synthesis and proof, CaDiCaL for the proof, tcpdump for the captures' check, QEMU and
-# Busybox for the guest in which the driver meets vfio-pci, and iproute2 and curl for the network around a simulated card,
-# where they are missing.
+# Busybox for the guest in which the driver meets vfio-pci, iproute2 and curl for the network around a simulated card, and
+# Valgrind to count instructions, where they are missing.
 # Never fails: without them the tests say what they skip.
 set -u
 
@@ -11,6 +11,7 @@ command -v iverilog >/dev/null 2>&1 || missing="$missing iverilog"
 command -v yosys >/dev/null 2>&1 || missing="$missing yosys"
 command -v cadical >/dev/null 2>&1 || missing="$missing cadical"
 command -v tcpdump >/dev/null 2>&1 || missing="$missing tcpdump"
+command -v valgrind >/dev/null 2>&1 || missing="$missing valgrind"
 command -v qemu-system-x86_64 >/dev/null 2>&1 || missing="$missing qemu-system-x86"
 command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"

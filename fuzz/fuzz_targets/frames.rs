@@ -1,11 +1,13 @@
-//! Goal: no sequence of frames makes the pipeline panic, and every outcome is one that the contract knows.
+//! Goal: no sequence of frames makes the pipeline panic, every outcome is one that the contract knows, and bursts have the
+//! same.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use maglane_fuzz::{Recipe, image, pipeline, process};
+use maglane_fuzz::{Recipe, compare, image, pipeline, process};
 
 fuzz_target!(|recipes: Vec<Recipe>| {
-    let mut pipeline = pipeline(&image());
-    process(&mut pipeline, &recipes);
+    let image = image();
+    process(&mut pipeline(&image), &recipes);
+    compare(&[&image], &recipes);
 });

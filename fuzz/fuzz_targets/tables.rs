@@ -1,4 +1,5 @@
-//! Goal: no content of the tables makes the pipeline panic, and a table file with it is refused or comes back as it was.
+//! Goal: no content of the tables makes the pipeline panic or bursts do something else, and a table file with it is refused
+//! or comes back as it was.
 
 #![no_main]
 
@@ -6,7 +7,7 @@ use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use maglane_fuzz::{Recipe, pipeline, process};
+use maglane_fuzz::{Recipe, compare, pipeline, process};
 use maglane_spec::TableImage;
 use maglane_sw::engine::Engine;
 use maglane_table::Config;
@@ -48,6 +49,7 @@ fuzz_target!(|input: Input| {
     if updated.update(&image).is_ok() {
         process(&mut updated, &input.frames);
     }
+    compare(&[&image, &maglane_fuzz::image(), &image], &input.frames);
 });
 
 /// Overwrites bytes of the tables.

@@ -7,6 +7,7 @@ use maglane_spec::verdict::Egress;
 use maglane_spec::{FlowOutcome, TableImage};
 use maglane_sw::Pipeline;
 use maglane_sw::engine::{Engine, Frame, Outcome};
+use maglane_sw::fast::FastEngine;
 
 #[allow(dead_code)]
 #[path = "../../sw-fallback/src/fixture.rs"]
@@ -107,6 +108,39 @@ pub fn process(pipeline: &mut Pipeline, recipes: &[Recipe]) {
     let live: u32 = pipeline.live_flows().expect("software does not stop").iter().sum();
     let inserted = pipeline.totals().flows[usize::from(FlowOutcome::Inserted.code())].packets;
     assert!(u64::from(live) <= inserted, "{live} live flows of {inserted} that began");
+}
+
+/// Sends the frames through the scalar pipeline and through the one of bursts, once under each of some tables, one after the
+/// other, and checks that they do the same.
+///
+/// # Panics
+/// When they do not.
+pub fn compare(tables: &[&TableImage], recipes: &[Recipe]) {
+    let mut time_ns = 0;
+    let frames: Vec<(u64, Vec<u8>)> = recipes
+        .iter()
+        .map(|recipe| {
+            time_ns += u64::from(recipe.pause) * u64::from(fixture::TICK_MS) * MS_NS / 4;
+            (time_ns, recipe.frame())
+        })
+        .collect();
+    let frames: Vec<Frame<'_>> = frames.iter().map(|(time_ns, bytes)| Frame { time_ns: *time_ns, bytes }).collect();
+    let geometry = tables[0].geometry;
+    let mut engines: [Box<dyn Engine>; 2] =
+        [Box::new(Pipeline::new(geometry)), Box::new(FastEngine::new(geometry).expect("there is memory"))];
+    for tables in tables {
+        let [updated, other] = engines.each_mut().map(|engine| engine.update(tables).is_ok());
+        assert_eq!(updated, other, "both take the tables, or neither");
+        let [expected, found] =
+            engines.each_mut().map(|engine| engine.process(&frames).expect("software does not stop"));
+        for ((frame, expected), found) in frames.iter().zip(expected).zip(found) {
+            assert_eq!(found, expected, "{:02x?}", frame.bytes);
+        }
+        let [expected, found] = engines.each_mut().map(|engine| engine.counters().expect("software does not stop"));
+        assert_eq!(found, expected);
+        let [expected, found] = engines.each_mut().map(|engine| engine.flow_state().expect("software does not stop"));
+        assert_eq!(found, expected);
+    }
 }
 
 /// Frames by verdict, and by what they met in the flow table.

@@ -83,13 +83,13 @@ impl Floor {
             let [a, b] = [0, 4].map(|at| u64::from_le_bytes(*words[at..].first_chunk().expect("eight")));
             *h = (a.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ b.rotate_left(29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             *h ^= *h >> 32;
-            prefetch(&self.flows, *h as usize & mask);
+            prefetch(&self.flows, (*h & 0xffff_ffff) as usize & mask);
         }
         for (&h, packet) in self.h.iter().zip(packets) {
-            let set: &[AtomicU64; 8] = &self.flows[h as usize & mask].0;
+            let set: &[AtomicU64; 8] = &self.flows[(h & 0xffff_ffff) as usize & mask].0;
             let found = set.iter().position(|entry| (entry.load(Ordering::Relaxed) ^ h) >> 24 == 0);
             let backend = match found {
-                Some(way) => set[way].load(Ordering::Relaxed) >> 8 & 0xff,
+                Some(way) => (set[way].load(Ordering::Relaxed) >> 8 & 0xff) as u8,
                 None => {
                     let free = set.iter().position(|entry| entry.load(Ordering::Relaxed) == 0).unwrap_or(7);
                     set[free].store(h >> 24 << 24 | 1, Ordering::Relaxed);
@@ -97,10 +97,10 @@ impl Floor {
                 }
             };
             let total = 24 + 50_u16;
-            let sum = u32::from(total) + 0x4500 + backend as u32;
+            let sum = u32::from(total) + 0x4500 + u32::from(backend);
             self.header[16..18].copy_from_slice(&total.to_be_bytes());
-            self.header[24..26].copy_from_slice(&(!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes());
-            self.header[33] = backend as u8;
+            self.header[24..26].copy_from_slice(&((!((sum & 0xffff) + (sum >> 16)) & 0xffff) as u16).to_be_bytes());
+            self.header[33] = backend;
             packet.buffer_mut()[START + 14 - 38..START + 14].copy_from_slice(&self.header);
         }
     }

@@ -23,16 +23,12 @@ use traffic::Source;
 
 /// Flows of each kind; a round of them is 8 bursts.
 const FLOWS: u32 = 256;
-/// What `cargo bench` and `cargo test` add to the arguments.
-const HARNESS: [&str; 2] = ["--bench", "--test"];
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| !HARNESS.contains(&argument.as_str()));
-    let (Some(kind), Some(bursts)) = (arguments.next(), arguments.next()) else {
-        println!(
-            "nothing to count: instructions harness|hit_ipv4|hit_ipv4_portable|hit_ipv6|syn_flood|icmp_error BURSTS"
-        );
-        return;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [kind, bursts] = &arguments[..] else {
+        eprintln!("usage: instructions harness|hit_ipv4|hit_ipv4_portable|hit_ipv6|syn_flood|icmp_error BURSTS");
+        std::process::exit(2);
     };
     let bursts: u32 = bursts.parse().expect("a number of bursts");
     let mut syn = tcp(VIP, 80, 10);

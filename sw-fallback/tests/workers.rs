@@ -1,6 +1,6 @@
-//! Goal: workers share a flow table and tables without a lock, and no frame sees half of anything: new tables come a thousand
-//! times during traffic, and every frame that leaves is of one generation; no flow changes its backend, whichever worker meets
-//! it; no frame is counted twice or not at all.
+//! Goal: workers share a flow table and tables without a lock, and no frame sees half of anything: new tables come a
+//! thousand times during traffic, and every frame that leaves is of one generation; no flow changes its backend, whichever
+//! worker meets it; no frame is counted twice or not at all.
 //!
 //! Method: each generation writes its number into every field that rewrite copies: both MACs, TTL, outer source and
 //! destination, GRE key. Two workers process the same flows in different orders.

@@ -3,6 +3,7 @@
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+mod instructions;
 mod proof;
 mod registers;
 mod synthesis;
@@ -35,6 +36,7 @@ const STEPS: &[Step] = &[
     Step::Check("captures", captures),
     Step::Check("synthesis", synthesis::gate),
     Step::Check("proof", proof::prove),
+    Step::Check("instructions", instructions::gate),
     Step::Run("tests", TESTS),
     Step::Run("docs", &["cargo", "doc", "--locked", "--no-deps", "--workspace"]),
 ];

@@ -148,9 +148,9 @@ impl Burst<'_, '_> {
     fn select_any(&mut self, at: usize) {
         let room = &*self.room;
         let message = if room.known_v6 >> at & 1 == 1 {
-            Packed::V6(room.v6.map(|words| words[at]))
+            Packed::V6(room.v6.each_ref().map(|words| words[at]))
         } else {
-            Packed::V4(room.v4.map(|words| words[at]))
+            Packed::V4(room.v4.each_ref().map(|words| words[at]))
         };
         let selected = self.memory.select(usize::from(room.row[at]), room.flags[at], room.hash[at], message);
         let Selected { flow, verdict, backend } = fault::after_select(self.fault, selected);

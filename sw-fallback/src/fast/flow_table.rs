@@ -150,18 +150,22 @@ pub(crate) fn candidate(set: &Set, ages: Ages, h: u64) -> Option<(u64, Candidate
 
 /// The way that a flow without a candidate may take, and what is there now: see [`crate::flow_table`].
 pub(crate) fn room(set: &Set, ages: Ages) -> Option<(usize, u64)> {
-    let mut words = [0; WAYS];
-    for (word, entry) in words.iter_mut().zip(set) {
-        *word = entry.load(Ordering::Relaxed);
+    // What goes first: any empty entry, then closing ones by age, then new ones by age; 0 stays. Of equals the lowest way.
+    let (mut place, mut urgency) = (None, 0);
+    for (way, entry) in set.iter().enumerate() {
+        let word = entry.load(Ordering::Relaxed);
+        let age = u16::from(ages.age(word));
+        let of_way = match state(word) {
+            _ if !ages.live(word) => 0x300,
+            STATE_CLOSING if age >= 2 => 0x200 | age,
+            STATE_NEW => 0x100 | age,
+            _ => 0,
+        };
+        if of_way > urgency {
+            (place, urgency) = (Some((way, word)), of_way);
+        }
     }
-    let oldest = |wanted: u8, age_min: u8| {
-        let ways = (0..WAYS).filter(|&way| state(words[way]) == wanted && ages.age(words[way]) >= age_min);
-        // Of equals `max_by_key` takes the last.
-        ways.rev().max_by_key(|&way| ages.age(words[way]))
-    };
-    let empty = words.iter().position(|&word| !ages.live(word));
-    let way = empty.or_else(|| oldest(STATE_CLOSING, 2)).or_else(|| oldest(STATE_NEW, 0))?;
-    Some((way, words[way]))
+    place
 }
 
 /// An entry of the flow with hash `h`, seen in a tick.
