@@ -26,6 +26,7 @@ test: setup ## format, lints, docs, all tests, generated files up to date (27 mi
 
 test-full: setup ## the long campaign, beside `make test`: 14 million frames through software and Verilog (25 minutes)
 	MAGLANE_FRAMES=10000000 $(CARGO) test --locked --release -p maglane-sw --test flows -- is_the_models
+	MAGLANE_FRAMES=10000000 $(CARGO) test --locked --release -p maglane-sw --test fast
 	for seed in 0 1000 2000 3000; do \
 	  MAGLANE_SEED=$$seed MAGLANE_FRAMES=250000 $(CARGO) test --locked --release -p maglane-tests -- \
 	    hostile_frames_agree_in_verilog || exit 1; \

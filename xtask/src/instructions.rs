@@ -1,7 +1,7 @@
 //! Instructions a packet of the software datapath, counted by callgrind: they must not become more unnoticed.
 //!
-//! Wall clock on shared processors is noise; instructions are the same in every run. Callgrind has AVX2 and nothing beyond, so
-//! they are the same on every machine, too, that has that.
+//! Wall clock on shared processors is noise; instructions are the same in every run. Callgrind has AVX2 and nothing beyond,
+//! so they are the same on every machine, too, that has that.
 
 use std::process::Command;
 
