@@ -46,7 +46,8 @@ require() {
         command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
     done
     [[ ${#missing[@]} == 0 ]] || lacks "Debian packages: apt-get install ${missing[*]}"
-    busybox --list | grep -q -x httpd || lacks "a busybox with httpd: apt-get install busybox-static"
+    # Not by `grep -q`: it ends at the first match, and what writes into its pipe then fails.
+    [[ $(busybox --list) == *httpd* ]] || lacks "a busybox with httpd: apt-get install busybox-static"
     [[ $(id -u) == 0 ]] || lacks "root, for network namespaces: run it with sudo"
     [[ -c /dev/net/tun ]] || lacks "/dev/net/tun: modprobe tun, or in a container --device /dev/net/tun"
     ip netns add "$card" 2>/dev/null || lacks "network namespaces: in a container --privileged"
