@@ -27,7 +27,9 @@ const FLOWS: u32 = 256;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, bursts] = &arguments[..] else {
-        eprintln!("usage: instructions harness|hit_ipv4|hit_ipv4_portable|hit_ipv6|syn_flood|icmp_error BURSTS");
+        eprintln!(
+            "usage: instructions harness|hit_ipv4|hit_ipv4_portable|refresh_ipv4|hit_ipv6|syn_flood|icmp_error BURSTS"
+        );
         std::process::exit(2);
     };
     let bursts: u32 = bursts.parse().expect("a number of bursts");
@@ -35,6 +37,7 @@ fn main() {
     syn[47] = 2;
     let (frame, flows) = match kind.as_str() {
         "harness" | "hit_ipv4" | "hit_ipv4_portable" => (udp(VIP, 53, 22), FLOWS),
+        "refresh_ipv4" => (udp(VIP, 53, 22), 1 << 12),
         "hit_ipv6" => (udp_v6(VIP_V6, 8092, 2), FLOWS),
         "syn_flood" => (syn, 1 << 20),
         "icmp_error" => (icmp_error(3, 4, &reply(&udp(VIP, 53, 22)), 28), FLOWS),
@@ -47,8 +50,13 @@ fn main() {
     let mut worker = Worker::at_level(Arc::new(datapath), level);
     let mut source = Source::new(&frame, flows);
     let mut traces = [Trace::BEFORE_PARSE; BURST];
-    // Two rounds until every flow is established.
-    for _ in 0..16 {
+    // Each flow once a tick, or time stands.
+    let tick_ns = u64::from(fixture::TICK_MS) * 1_000_000;
+    let step_ns = if kind == "refresh_ipv4" { tick_ns * BURST as u64 / source.tuples.len() as u64 } else { 0 };
+    let mut time_ns = 0;
+    // Two rounds until every flow is established; a flood needs none.
+    let warm = 2 * source.tuples.len().min(1 << 12) / BURST;
+    for _ in 0..warm {
         worker.process(0, &mut source.burst(), &mut traces);
     }
     for _ in 0..bursts {
@@ -56,7 +64,8 @@ fn main() {
         if kind == "harness" {
             std::hint::black_box(&mut packets);
         } else {
-            worker.process(0, &mut packets, &mut traces);
+            time_ns += step_ns;
+            worker.process(time_ns, &mut packets, &mut traces);
         }
     }
     println!("{kind}: {:?}", traces[0]);

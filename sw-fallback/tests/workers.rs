@@ -3,7 +3,10 @@
 //! worker meets it; no frame is counted twice or not at all.
 //!
 //! Method: each generation writes its number into every field that rewrite copies: both MACs, TTL, outer source and
-//! destination, GRE key. Two workers process the same flows in different orders.
+//! destination, GRE key. Two workers process the same flows in different orders. Frames of a flow may come to both, since
+//! each flow has one backend here; what two workers insert in the same moment is two entries.
+//!
+//! And time: a flood on one worker while another moves the tick must not take what is established for expired.
 
 // Helpers of tests panic as tests do.
 #![allow(clippy::unwrap_used)]
@@ -16,12 +19,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
+use maglane_spec::endian::U32Le;
 use maglane_spec::{FlowOutcome, TableImage, Verdict};
 use maglane_sw::Trace;
 use maglane_sw::fast::{BURST, Datapath, HEADROOM, LOOK, Packet, Worker};
 
-use fixture::{VIP, image, tagged, tcp, udp};
+use fixture::{VIP, image, tagged, tcp, udp, with_ipv4};
 
 /// Times that the tables are replaced.
 const GENERATIONS: u32 = 1_000;
@@ -140,4 +145,73 @@ fn a_thousand_new_tables_during_traffic_tear_no_frame_and_move_no_flow() {
     // A flow may be inserted by both in the same moment, in two ways; then the lower one counts for ever.
     let inserted = counters.flows[usize::from(FlowOutcome::Inserted.code())].packets;
     assert!((u64::from(FLOWS)..2 * u64::from(FLOWS)).contains(&inserted), "{inserted}");
+}
+
+/// Gives a worker a burst of frames at a time.
+fn burst(worker: &mut Worker, time_ns: u64, frames: &[Vec<u8>], buffers: &mut [Vec<u8>], traces: &mut [Trace]) {
+    let mut packets: Vec<Packet<'_>> = buffers
+        .iter_mut()
+        .zip(frames)
+        .map(|(buffer, frame)| {
+            buffer[HEADROOM..HEADROOM + frame.len()].copy_from_slice(frame);
+            Packet::new(buffer, HEADROOM, frame.len()).unwrap()
+        })
+        .collect();
+    worker.process(time_ns, &mut packets, traces);
+}
+
+#[test]
+fn a_flood_takes_no_established_flow_while_the_tick_moves() {
+    const TICK_MS: u64 = 1;
+    let mut tables = image();
+    // Few sets, so that the flood meets every flow all the time.
+    tables.geometry.flow_sets = 16;
+    tables.datapath.tick_ms = U32Le::new(u32::try_from(TICK_MS).unwrap());
+    tables.datapath.timeout_ticks = [62; 3];
+    let datapath = Arc::new(Datapath::new(tables.geometry).unwrap());
+    datapath.load(Arc::new(tables)).unwrap();
+    let segment = |client: u8, flow: u32, flags: u8| {
+        let [a, b, c, d] = flow.to_be_bytes();
+        let mut frame = with_ipv4(&tcp(VIP, 80, 0), 12, &[client, a, b, 7]);
+        frame[34..36].copy_from_slice(&[c, d]);
+        frame[47] = flags;
+        frame
+    };
+    let own: Vec<Vec<u8>> = (0..32).map(|flow| segment(1, flow, 0x10)).collect();
+    let buffers = || vec![vec![0; HEADROOM + 128 + LOOK]; BURST];
+    let ended = AtomicBool::new(false);
+    let (mut worker, mut room, mut traces) =
+        (Worker::new(Arc::clone(&datapath)), buffers(), [Trace::BEFORE_PARSE; BURST]);
+    for _ in 0..3 {
+        burst(&mut worker, 0, &own, &mut room, &mut traces);
+    }
+    assert!(traces.iter().all(|trace| trace.flow == FlowOutcome::Hit), "established before the flood");
+    thread::scope(|scope| {
+        let flooding = scope.spawn(|| {
+            let mut worker = Worker::new(Arc::clone(&datapath));
+            let (mut room, mut traces) = (buffers(), [Trace::BEFORE_PARSE; BURST]);
+            let mut next = 0;
+            while !ended.load(Ordering::Relaxed) {
+                let syns: Vec<Vec<u8>> = (next..next + 32).map(|flow| segment(2, flow, 2)).collect();
+                next += 32;
+                burst(&mut worker, 0, &syns, &mut room, &mut traces);
+            }
+            next
+        });
+        let start = Instant::now();
+        let (mut lost, mut ticks, mut before) = (0, 0, 0);
+        while start.elapsed() < Duration::from_secs(2) {
+            let now = u64::try_from(start.elapsed().as_millis()).unwrap() / TICK_MS;
+            ticks += u32::from(now != before);
+            before = now;
+            burst(&mut worker, now * TICK_MS * 1_000_000, &own, &mut room, &mut traces);
+            lost += traces.iter().filter(|trace| trace.flow != FlowOutcome::Hit).count();
+            // Not seen for longer than the timeout is another thing than evicted.
+            assert!(!flooding.is_finished());
+        }
+        ended.store(true, Ordering::Relaxed);
+        let flood = flooding.join().unwrap();
+        assert!(ticks > 20 && flood > 1_000, "{ticks} ticks, {flood} frames of flood");
+        assert_eq!(lost, 0, "in {ticks} ticks and {flood} frames of flood");
+    });
 }

@@ -1,7 +1,7 @@
 //! What the workers of a server share: tables, flow table, turns and time.
 
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use arc_swap::ArcSwapOption;
 use maglane_spec::flow::TICKS;
@@ -17,7 +17,8 @@ use crate::tick::TickClock;
 /// The name of this engine on the command line.
 pub(super) const NAME: &str = "software-fast";
 
-/// Parts of a tick in which a part of the flow table is swept, so that no burst waits for the whole.
+/// Parts of a tick in which a part of the flow table is swept, so that no burst waits for the whole while traffic flows.
+/// After silence the first burst does what is left.
 const SLICES: usize = 1_024;
 
 /// The tables, and what is remembered from frame to frame, of any number of workers.
@@ -33,8 +34,12 @@ pub struct Datapath {
     pub(super) turns: Box<[AtomicU16]>,
     /// Time stamp from which on there is something to do for whoever moves time.
     due_ns: AtomicU64,
+    /// Time stamp from which on a whole tick has been left out: then everyone waits until it has been made up for.
+    late_ns: AtomicU64,
     clock: Mutex<Clock>,
     workers: Mutex<Vec<Arc<WorkerCounters>>>,
+    /// Tables of earlier generations that a worker may still have: what it lets go of, it must not have to free.
+    retired: Mutex<Vec<Arc<Tables>>>,
 }
 
 /// Time, which one worker moves at a time.
@@ -51,6 +56,11 @@ impl Datapath {
     /// # Errors
     /// When the system has no memory for the flow table.
     pub fn new(geometry: Geometry) -> Result<Self, EngineError> {
+        let (name, _, most) = Geometry::BOUNDS[3];
+        if !geometry.flow_sets.is_power_of_two() || geometry.flow_sets > most {
+            let message = format!("{name} is {}, and must be a power of two up to {most}", geometry.flow_sets);
+            return Err(EngineError::Stopped { engine: NAME.to_owned(), message });
+        }
         let flows = SharedFlowTable::new(geometry.flow_sets as usize).map_err(|error| EngineError::Stopped {
             engine: NAME.to_owned(),
             message: format!("no memory for a flow table of {} sets: {error}", geometry.flow_sets),
@@ -62,8 +72,10 @@ impl Datapath {
             ages: AtomicU64::new(Ages::new(0, [0; 3]).word()),
             turns: (0..geometry.services).map(|_| AtomicU16::new(0)).collect(),
             due_ns: AtomicU64::new(u64::MAX),
+            late_ns: AtomicU64::new(u64::MAX),
             clock: Mutex::new(Clock { ticks: TickClock::new(0), swept: 0 }),
             workers: Mutex::default(),
+            retired: Mutex::default(),
         })
     }
 
@@ -80,7 +92,7 @@ impl Datapath {
             worker.clear();
         }
         self.start(&mut clock, TickClock::new(image.datapath.tick_ms.value()), 0, &image);
-        self.tables.store(Some(Arc::new(Tables::new(image))));
+        self.replace_tables(Tables::new(image));
         Ok(())
     }
 
@@ -100,7 +112,7 @@ impl Datapath {
             Some(_) => {}
             None => self.start(&mut clock, TickClock::new(tick_ms), 0, &image),
         }
-        self.tables.store(Some(Arc::new(Tables::new(image))));
+        self.replace_tables(Tables::new(image));
         Ok(())
     }
 
@@ -111,9 +123,9 @@ impl Datapath {
     pub fn resume(&self, state: &FlowState, time_ns: u64) -> Result<(), EngineError> {
         let refused = |message| EngineError::FlowState { engine: NAME.to_owned(), message };
         state.check(&self.geometry).map_err(refused)?;
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let tables = self.tables.load();
         let Some(tables) = tables.as_ref() else { return Err(refused("it has no tables yet".to_owned())) };
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         self.flows.fill(&state.entries);
         for (own, &turn) in self.turns.iter().zip(&state.sequence) {
             own.store(turn, Ordering::Relaxed);
@@ -124,12 +136,22 @@ impl Datapath {
     }
 
     /// Moves the tick to that of a time, and clears the part of the flow table whose turn it is. Without a lock when there
-    /// is nothing to do, and without waiting when another worker is about to do it.
+    /// is nothing to do, and without waiting when another worker is about to do it, unless there was silence for a tick.
     #[inline]
     pub(super) fn advance(&self, time_ns: u64) {
-        if time_ns >= self.due_ns.load(Ordering::Relaxed)
-            && let Ok(mut clock) = self.clock.try_lock()
-        {
+        if time_ns < self.due_ns.load(Ordering::Relaxed) {
+            return;
+        }
+        let clock = if time_ns < self.late_ns.load(Ordering::Relaxed) {
+            match self.clock.try_lock() {
+                Ok(clock) => Some(clock),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            }
+        } else {
+            Some(self.clock.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        if let Some(mut clock) = clock {
             self.move_clock(&mut clock, time_ns);
         }
     }
@@ -149,9 +171,10 @@ impl Datapath {
         sum
     }
 
-    /// Flow table, tick and turns. While workers are at work, each entry is one that it had in the meantime.
+    /// Flow table, tick and turns. While workers are at work, each entry is one that it had in the meantime; the tick stays.
     #[must_use]
     pub fn flow_state(&self) -> FlowState {
+        let _clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let ages = Ages::from_word(self.ages.load(Ordering::Relaxed));
         FlowState {
             tick: ages.tick,
@@ -163,6 +186,7 @@ impl Datapath {
     /// Live flows by backend id.
     #[must_use]
     pub fn live_flows(&self) -> Vec<u32> {
+        let _clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let ages = Ages::from_word(self.ages.load(Ordering::Relaxed));
         let mut live = vec![0; self.geometry.backends as usize];
         for entry in self.flows.entries(ages).filter(|&entry| entry != 0) {
@@ -185,6 +209,14 @@ impl Datapath {
         counters
     }
 
+    /// Gives the workers other tables, and frees those that none has any more.
+    fn replace_tables(&self, tables: Tables) {
+        let before = self.tables.swap(Some(Arc::new(tables)));
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.extend(before);
+        retired.retain(|tables| Arc::strong_count(tables) > 1);
+    }
+
     /// Begins to count time; the flow table may have entries of a tick.
     fn start(&self, clock: &mut Clock, ticks: TickClock, tick: u8, image: &TableImage) {
         let ages = Ages::new(tick, image.datapath.timeout_ticks);
@@ -192,6 +224,7 @@ impl Datapath {
         self.ages.store(ages.word(), Ordering::Relaxed);
         *clock = Clock { ticks, swept: self.flows.sets() };
         self.due_ns.store(clock.ticks.next_ns(), Ordering::Relaxed);
+        self.late_ns.store(clock.ticks.next_ns().saturating_add(clock.ticks.tick_ns()), Ordering::Relaxed);
     }
 
     #[cold]
@@ -210,7 +243,7 @@ impl Datapath {
             }
             // 2^64 is a multiple of the number of ticks, so the sum may wrap.
             let tick = (ticks.wrapping_add(u64::from(ages.tick)) & 0xff) as u8 % TICKS;
-            self.ages.store(Ages::new(tick, timeouts).word(), Ordering::Relaxed);
+            self.ages.store(Ages::new(tick, timeouts).word(), Ordering::Release);
             clock.swept = if ticks > 1 { sets } else { 0 };
         }
         let (tick_ns, next_ns) = (clock.ticks.tick_ns(), clock.ticks.next_ns());
@@ -226,5 +259,6 @@ impl Datapath {
         }
         let due_ns = if clock.swept < sets { time_ns.saturating_add(slice_ns).min(next_ns) } else { next_ns };
         self.due_ns.store(due_ns, Ordering::Relaxed);
+        self.late_ns.store(next_ns.saturating_add(tick_ns), Ordering::Relaxed);
     }
 }

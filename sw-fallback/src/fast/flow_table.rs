@@ -138,22 +138,30 @@ impl SharedFlowTable {
     }
 }
 
+/// The entries of a set, each as it was at some moment. Who reads the clock afterwards reads no earlier tick than that of any
+/// of them.
+pub(crate) fn snapshot(set: &Set) -> [u64; WAYS] {
+    let mut words = [0; WAYS];
+    for (word, entry) in words.iter_mut().zip(set) {
+        *word = entry.load(Ordering::Acquire);
+    }
+    words
+}
+
 /// The entry of the flow with hash `h`, and how it reads: in the lowest live way whose tag is equal.
-pub(crate) fn candidate(set: &Set, ages: Ages, h: u64) -> Option<(u64, Candidate)> {
-    set.iter().enumerate().find_map(|(way, entry)| {
-        let word = entry.load(Ordering::Relaxed);
+pub(crate) fn candidate(words: &[u64; WAYS], ages: Ages, h: u64) -> Option<(u64, Candidate)> {
+    words.iter().enumerate().find_map(|(way, &word)| {
         let backend = (word >> BACKEND_SHIFT & 0xffff) as u16;
         let is_flow = (word ^ h) >> TAG_SHIFT == 0 && ages.live(word);
         is_flow.then_some((word, Candidate { way, backend, state: state(word) }))
     })
 }
 
-/// The way that a flow without a candidate may take, and what is there now: see [`crate::flow_table`].
-pub(crate) fn room(set: &Set, ages: Ages) -> Option<(usize, u64)> {
+/// The way that a flow without a candidate may take, and what is there: see [`crate::flow_table`].
+pub(crate) fn room(words: &[u64; WAYS], ages: Ages) -> Option<(usize, u64)> {
     // What goes first: any empty entry, then closing ones by age, then new ones by age; 0 stays. Of equals the lowest way.
     let (mut place, mut urgency) = (None, 0);
-    for (way, entry) in set.iter().enumerate() {
-        let word = entry.load(Ordering::Relaxed);
+    for (way, &word) in words.iter().enumerate() {
         let age = u16::from(ages.age(word));
         let of_way = match state(word) {
             _ if !ages.live(word) => 0x300,
@@ -178,8 +186,9 @@ pub(crate) fn entry(h: u64, backend: u16, tick: u8, state: u8) -> u64 {
 
 /// Makes `new` of what was `old`; `false` when it is something else by now.
 pub(crate) fn replace(place: &AtomicU64, old: u64, new: u64) -> bool {
-    // Almost always nothing changes, and then the line stays with every worker that has it.
-    old == new || place.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    // Mostly nothing changes, and then the line stays with every worker that has it. What is written has an epoch, and who
+    // reads that must not read an earlier tick afterwards.
+    old == new || place.compare_exchange(old, new, Ordering::Release, Ordering::Relaxed).is_ok()
 }
 
 fn state(entry: u64) -> u8 {

@@ -3,7 +3,7 @@
 //! # Source
 //! As [`crate::stage::select`].
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use maglane_spec::flow::{BACKEND_SHIFT, EPOCH_SHIFT, STATE_CLOSING, STATE_ESTABLISHED, STATE_NEW, TAG_SHIFT, WAYS};
 use maglane_spec::limit::NO_BACKEND;
@@ -12,15 +12,14 @@ use maglane_spec::wire::transport::{TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN};
 use maglane_spec::{FlowOutcome, Verdict};
 
 use super::flow_hash::Key;
-use super::flow_table::{Ages, SharedFlowTable, candidate, entry, replace, room};
+use super::flow_table::{Ages, SharedFlowTable, candidate, entry, replace, room, snapshot};
 use super::low_16;
 use super::parse::{Packed, STEERED};
-use super::tables::{ServicePlan, Tables};
-use crate::flow_table::Candidate;
+use super::tables::{BackendPlan, ServicePlan, Tables};
 use crate::simd::Vectors;
 use crate::stage::select::entry as lookup_entry;
 
-/// How often an entry is tried to be written that other workers write to.
+/// How often an entry is tried to be written to which other workers write.
 const TRIES: usize = 8;
 
 /// What select reads and writes.
@@ -30,7 +29,10 @@ pub(super) struct Memory<'a> {
     pub(super) flows: &'a SharedFlowTable,
     /// Next turns of the services with selection by sequence, by service id.
     pub(super) turns: &'a [AtomicU16],
-    pub(super) ages: Ages,
+    /// The tick when the burst began.
+    pub(super) tick: u8,
+    /// Tick and timeouts now, as [`Ages::word`] has them.
+    pub(super) clock: &'a AtomicU64,
     pub(super) key: Key,
 }
 
@@ -63,7 +65,7 @@ impl Memory<'_> {
         let mask = V::equal_tags::<{ TAG_SHIFT.cast_signed() }>(set, h);
         let entry = set[mask.trailing_zeros() as usize % WAYS].load(Ordering::Relaxed);
         // Of epoch and state, what is left are state 2 or 3.
-        let state = (entry & 0xff) as u8 ^ self.ages.tick << EPOCH_SHIFT;
+        let state = (entry & 0xff) as u8 ^ self.tick << EPOCH_SHIFT;
         let unchanged = state.wrapping_sub(STATE_ESTABLISHED) < 2;
         let id = (entry >> BACKEND_SHIFT & 0xffff) as u16 & self.backend_mask();
         let plan = &self.tables.backends[usize::from(id)];
@@ -79,54 +81,71 @@ impl Memory<'_> {
             return Selected::UNSUPPORTED;
         }
         let set = self.flows.set(h);
-        let mut found = candidate(set, self.ages, h);
+        // The lookup table's answer, asked for once, whatever other workers do.
+        let mut looked_up = None;
         // Each failure is another worker's success, and there are not many workers: nobody waits.
         for _ in 0..TRIES {
-            let Some((word, of)) = found else { break };
-            let id = of.backend & self.backend_mask();
-            let reopened = of.state == STATE_CLOSING && flags & TCP_FLAG_SYN != 0;
-            if self.tables.backends[usize::from(id)].owner != service.owner || reopened {
-                break;
+            let words = snapshot(set);
+            // Not those of the burst: an entry may be of a tick that began since, and would look very old.
+            let ages = Ages::from_word(self.clock.load(Ordering::Acquire));
+            let found = candidate(&words, ages, h);
+            if let Some((word, of)) = found
+                && let id = of.backend & self.backend_mask()
+                && self.tables.backends[usize::from(id)].owner == service.owner
+                && !(of.state == STATE_CLOSING && flags & TCP_FLAG_SYN != 0)
+            {
+                if flags & STEERED != 0 {
+                    return Selected::found(FlowOutcome::NotReached, id);
+                }
+                let new = entry(h, id, ages.tick, state_after(of.state, flags));
+                if replace(&set[of.way], word, new) {
+                    return Selected::found(FlowOutcome::Hit, id);
+                }
+                continue;
             }
-            if flags & STEERED != 0 {
-                return Selected::found(FlowOutcome::NotReached, id);
+            let answer = *looked_up.get_or_insert_with(|| self.answer(row, flags, h, message));
+            let Selected { flow: FlowOutcome::Inserted, backend, .. } = answer else { return answer };
+            let place = found.map(|(word, of)| (of.way, word)).or_else(|| room(&words, ages));
+            let Some((way, word)) = place else { return Selected::found(FlowOutcome::TableFull, backend) };
+            if replace(&set[way], word, entry(h, backend, ages.tick, STATE_NEW)) {
+                return answer;
             }
-            let new = entry(h, id, self.ages.tick, state_after(of.state, flags));
-            if replace(&set[of.way], word, new) {
-                return Selected::found(FlowOutcome::Hit, id);
-            }
-            found = candidate(set, self.ages, h);
         }
-        self.miss(row, flags, h, message, found)
+        // Others have written to this set all the time; the frame goes where it would have gone, and leaves no trace.
+        let words = snapshot(set);
+        let ages = Ages::from_word(self.clock.load(Ordering::Acquire));
+        match candidate(&words, ages, h) {
+            Some((_, of)) if self.backend(of.backend).owner == service.owner => {
+                Selected::found(FlowOutcome::Hit, of.backend & self.backend_mask())
+            }
+            _ => match *looked_up.get_or_insert_with(|| self.answer(row, flags, h, message)) {
+                Selected { flow: FlowOutcome::Inserted, backend, .. } => {
+                    Selected::found(FlowOutcome::TableFull, backend)
+                }
+                answer => answer,
+            },
+        }
     }
 
-    /// A frame without a hit: the lookup table answers, and the flow table remembers.
-    fn miss(&self, row: usize, flags: u8, h: u64, message: Packed, found: Option<(u64, Candidate)>) -> Selected {
-        let steered = flags & STEERED != 0;
+    /// What becomes of a frame without a hit: as inserted, when it is to leave an entry.
+    fn answer(&self, row: usize, flags: u8, h: u64, message: Packed) -> Selected {
         let affinity = self.tables.plans[row].affinity;
         let g =
             if affinity == ServiceRow::AFFINITY_FIVE_TUPLE { h } else { self.key.hash_one(message.under(affinity)) };
-        let Some(id) = self.look_up(row, steered, g) else {
-            let flow = if steered { FlowOutcome::NotReached } else { FlowOutcome::NoBackend };
-            return Selected { flow, verdict: Verdict::DropNoBackend, backend: NO_BACKEND };
-        };
-        if steered {
-            return Selected::found(FlowOutcome::NotReached, id);
-        }
-        if flags & (TCP_FLAG_FIN | TCP_FLAG_RST) != 0 {
-            return Selected::found(FlowOutcome::Stateless, id);
-        }
-        let set = self.flows.set(h);
-        let new = entry(h, id, self.ages.tick, STATE_NEW);
-        let mut place = found.map(|(word, candidate)| (candidate.way, word)).or_else(|| room(set, self.ages));
-        for _ in 0..TRIES {
-            let Some((way, word)) = place else { break };
-            if replace(&set[way], word, new) {
-                return Selected::found(FlowOutcome::Inserted, id);
+        let steered = flags & STEERED != 0;
+        match self.look_up(row, steered, g) {
+            None => {
+                let flow = if steered { FlowOutcome::NotReached } else { FlowOutcome::NoBackend };
+                Selected { flow, verdict: Verdict::DropNoBackend, backend: NO_BACKEND }
             }
-            place = room(set, self.ages);
+            Some(id) if steered => Selected::found(FlowOutcome::NotReached, id),
+            Some(id) if flags & (TCP_FLAG_FIN | TCP_FLAG_RST) != 0 => Selected::found(FlowOutcome::Stateless, id),
+            Some(id) => Selected::found(FlowOutcome::Inserted, id),
         }
-        Selected::found(FlowOutcome::TableFull, id)
+    }
+
+    fn backend(&self, id: u16) -> &BackendPlan {
+        &self.tables.backends[usize::from(id & self.backend_mask())]
     }
 
     /// What the lookup table says, by the service's selection.

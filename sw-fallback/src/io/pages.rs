@@ -9,7 +9,7 @@ use std::slice;
 use std::sync::atomic::AtomicU64;
 
 use maglane_spec::flow::WAYS;
-use memmap2::{MmapMut, MmapOptions};
+use memmap2::{MmapOptions, MmapRaw};
 
 /// Log of the size of a huge page: 2 MiB.
 const HUGE_PAGE_BITS: u8 = 21;
@@ -23,7 +23,7 @@ pub struct Line(pub [AtomicU64; WAYS]);
 /// Lines that start as zeros.
 #[derive(Debug)]
 pub struct Lines {
-    map: MmapMut,
+    map: MmapRaw,
     count: usize,
     huge: bool,
 }
@@ -34,26 +34,31 @@ impl Lines {
     /// # Errors
     /// When the system has no memory left.
     pub fn new(count: usize) -> std::io::Result<Self> {
-        let len = count.max(1) * size_of::<Line>();
+        let len = count.max(1).checked_mul(size_of::<Line>()).filter(|&len| len <= isize::MAX as usize / 2);
+        let len = len.ok_or(std::io::ErrorKind::OutOfMemory)?;
         if len < HUGE_PAGE {
-            return Ok(Self { map: MmapOptions::new().len(len).map_anon()?, count, huge: false });
+            return Ok(Self { map: MmapOptions::new().len(len).map_anon()?.into(), count, huge: false });
         }
         // A map of huge pages has whole ones.
         let len = len.next_multiple_of(HUGE_PAGE);
-        // Only what an administrator has set aside is sure to be huge; where there is none, the kernel is asked to make huge
-        // pages of ordinary ones.
-        if let Ok(map) = MmapOptions::new().len(len).huge(Some(HUGE_PAGE_BITS)).map_anon() {
-            return Ok(Self { map, count, huge: true });
+        // Only what an administrator has set aside is sure to be huge, and only what has been touched is sure to be there: a
+        // limit may forbid what the map has promised. Where there is none, the kernel is asked to make huge pages of ordinary
+        // ones, and may.
+        #[cfg(target_os = "linux")]
+        if let Ok(map) = MmapOptions::new().len(len).huge(Some(HUGE_PAGE_BITS)).map_anon()
+            && map.advise(memmap2::Advice::PopulateWrite).is_ok()
+        {
+            return Ok(Self { map: map.into(), count, huge: true });
         }
         let map = MmapOptions::new().len(len).map_anon()?;
         #[cfg(target_os = "linux")]
         let huge = map.advise(memmap2::Advice::HugePage).is_ok();
         #[cfg(not(target_os = "linux"))]
         let huge = false;
-        Ok(Self { map, count, huge })
+        Ok(Self { map: map.into(), count, huge })
     }
 
-    /// The memory has huge pages, or the kernel has agreed to make some.
+    /// The memory has huge pages, or the kernel has been asked to make some.
     #[must_use]
     pub const fn huge(&self) -> bool {
         self.huge
