@@ -3,7 +3,14 @@
 //! The pipeline itself does no input or output. This module is the one place of the crate where `unsafe` may be
 //! found.
 
+#[cfg(target_os = "linux")]
+pub mod af_packet;
 pub mod capture;
+#[cfg(target_os = "linux")]
+pub mod interface;
 pub mod pages;
+pub mod port;
+#[cfg(target_os = "linux")]
+pub mod signals;
 #[cfg(target_os = "linux")]
 pub mod tap;

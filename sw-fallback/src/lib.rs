@@ -1,4 +1,4 @@
-//! The pipeline in plain Rust, for servers without the card, and the capture files it is replayed from.
+//! The pipeline in plain Rust, for servers without the card, with capture files and live interfaces for it.
 //!
 //! It is the software twin of the gateware: same frames and tables in, same frames, verdicts, counters
 //! and flow table out. It

@@ -27,6 +27,11 @@ impl<'a> Packet<'a> {
         (start >= HEADROOM && start.checked_add(len)? <= buffer.len()).then_some(Self { buffer, start, len })
     }
 
+    /// A place for a packet that has none.
+    pub(crate) const fn none() -> Self {
+        Self { buffer: &mut [], start: 0, len: 0 }
+    }
+
     /// The frame: as it came in, or, after it was forwarded, as it leaves.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
