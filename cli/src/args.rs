@@ -2,6 +2,7 @@
 
 mod card;
 mod replay;
+mod run;
 mod study;
 
 use std::fmt;
@@ -19,6 +20,8 @@ pub(crate) use maglane_sim::lineup::Kind;
 #[cfg(feature = "lab")]
 use maglane_spec::Stage;
 pub(crate) use replay::ReplayArgs;
+#[cfg(target_os = "linux")]
+pub(crate) use run::{Mode, RunArgs};
 pub(crate) use study::StudyArgs;
 
 #[cfg(feature = "lab")]
@@ -30,6 +33,7 @@ Start here:
   maglane replay --config web.toml --in in.pcap --trace --frames 17    why did it go there?
   maglane table show --config web.toml
   maglane card load --device sim:lab --config web.toml    and into a card, here a simulated one
+  maglane run --config web.toml --interface eth0    live, on this machine, without a card
 
 Exit code:
   0  yes: engines agree, files are written, up to date or clean
@@ -43,6 +47,7 @@ Start here:
   maglane replay --config web.toml --in in.pcap --out out.pcap
   maglane replay --config web.toml --in in.pcap --trace --frames 17    why did it go there?
   maglane card load --device vfio:0000:03:00.0 --config web.toml
+  maglane run --config web.toml --interface eth0    live, on this machine, without a card
 
 This program was built without the feature `lab`: the commands `verify` and `rtl`, and the
 engines `rtl` and `verilog`, are not in it.
@@ -65,6 +70,8 @@ pub(crate) enum Command {
     #[cfg(feature = "lab")]
     Verify(VerifyArgs),
     Replay(ReplayArgs),
+    #[cfg(target_os = "linux")]
+    Run(RunArgs),
     Table(TableArgs),
     Card(CardArgs),
     #[cfg(feature = "lab")]

@@ -4,6 +4,8 @@ pub(crate) mod card;
 pub(crate) mod replay;
 #[cfg(feature = "lab")]
 pub(crate) mod rtl;
+#[cfg(target_os = "linux")]
+pub(crate) mod run;
 pub(crate) mod table;
 #[cfg(feature = "lab")]
 pub(crate) mod verify;

@@ -28,6 +28,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "lab")]
         Command::Verify(args) => command::verify::run(&args),
         Command::Replay(args) => command::replay::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Run(args) => command::run::run(&args),
         Command::Card(args) => command::card::run(&args),
         Command::Table(args) => command::table::run(&args),
         #[cfg(feature = "lab")]

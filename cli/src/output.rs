@@ -41,6 +41,11 @@ impl Console {
         coloured(&self.stdout)
     }
 
+    /// Whether a person looks on.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.stdout.is_terminal()
+    }
+
     fn unless_closed<T>(&mut self, lost: T, result: io::Result<T>) -> io::Result<T> {
         match result {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
@@ -209,6 +214,13 @@ pub(crate) fn error(error: &anyhow::Error) {
     };
     // When nobody hears the error, the exit code remains.
     let _unheard = writeln!(stderr, "{text}");
+}
+
+/// Tells a person what is not the command's answer.
+#[cfg(target_os = "linux")]
+pub(crate) fn note(text: &str) {
+    // When nobody hears it, the command goes on.
+    let _unheard = writeln!(io::stderr(), "note: {text}");
 }
 
 /// Colours are for a terminal whose user has not said that there be none.

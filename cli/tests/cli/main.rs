@@ -12,6 +12,8 @@ mod replay;
 mod report;
 #[cfg(feature = "lab")]
 mod rtl;
+#[cfg(target_os = "linux")]
+mod run;
 mod study;
 mod table;
 mod trace;
@@ -152,6 +154,8 @@ fn bad_configs() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 fn help_of_every_command_is_there() {
     let folder = Folder::new();
     folder.run(&["--help"]).ended(0).says("Exit code").says("replay");
+    #[cfg(target_os = "linux")]
+    folder.run(&["run", "--help"]).ended(0).says("Example").says("maglane run");
     for command in ["replay", "table build", "table show", "table diff", "table study"] {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         folder.run(&words).ended(0).says("Example").says(&format!("maglane {command}"));

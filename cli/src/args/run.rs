@@ -1,0 +1,46 @@
+//! The arguments of `maglane run`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Balance live traffic in software: frames of an interface to its backends, until Ctrl-C
+///
+/// Frames to a virtual address leave by the same interface, in their tunnel; all others are the kernel's, as if this did not
+/// run. The virtual addresses must be routed to this machine and not be its own. Counters are told once a second.
+///
+/// SIGHUP has the configuration read again: tables change between two bursts, and flows stay where they are. Ctrl-C and
+/// SIGTERM end it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example, as root:
+  maglane run --config web.toml --interface eth0 --workers 2
+
+Counters of frames that were not handled as they should have been:
+  unreceived   the workers were slower than the wire
+  unsent       the interface did not take the frame
+  merged       longer than the MTU: ethtool -K eth0 gro off lro off rx-gro-hw off
+  unfinished   without a transport checksum, because this machine sent it: ethtool -K SENDER tx off")]
+pub(crate) struct RunArgs {
+    /// Configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Network interface to receive at and to send from
+    #[arg(long, value_name = "NAME")]
+    pub(crate) interface: String,
+    /// How frames are had from the interface
+    #[arg(long, value_enum, default_value_t = Mode::AfPacket)]
+    pub(crate) mode: Mode,
+    /// Threads that share the interface; the kernel gives each flow to one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) workers: u16,
+    /// One JSON object a second, and one at the end, instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// The kernel's packet sockets: any Ethernet interface
+    AfPacket,
+}

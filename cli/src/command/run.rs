@@ -1,0 +1,128 @@
+//! `maglane run`: the software datapath on an interface of this machine.
+
+mod report;
+mod site;
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use maglane_sw::fast::{Datapath, Worker};
+use maglane_sw::io::af_packet::AfPacket;
+use maglane_sw::io::interface::Interface;
+use maglane_sw::io::port::{Mishaps, Port, PortError};
+use maglane_sw::io::signals::{Signal, Signals};
+
+use self::report::Report;
+use self::site::Site;
+use crate::args::{Mode, RunArgs};
+use crate::output::{self, Console};
+
+/// How often there is news.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long a worker waits for frames before it looks whether it should end; and how often it tells its mishaps.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Runs the command.
+pub(crate) fn run(args: &RunArgs) -> Result<bool> {
+    // First of all, so that no thread is started without it.
+    let signals = Signals::hold().context("cannot wait for Ctrl-C")?;
+    let interface = Interface::find(&args.interface)?;
+    let (mut site, image) = Site::read(&args.config, &interface)?;
+    let datapath = Arc::new(Datapath::new(image.geometry)?);
+    datapath.load(Arc::new(image))?;
+    let ports = match args.mode {
+        Mode::AfPacket => AfPacket::open(&interface, usize::from(args.workers))?,
+    };
+    let mut console = Console::new();
+    let mut report = Report::new(&interface, args);
+    report.begin(&mut console, &site)?;
+
+    // One for all workers, who share a tick.
+    let start = Instant::now();
+    let stop = AtomicBool::new(false);
+    let lanes: Vec<Lane> = ports.iter().map(|_| Lane::default()).collect();
+    let mishaps = || lanes.iter().map(Lane::mishaps).fold(Mishaps::default(), Mishaps::and);
+    thread::scope(|scope| {
+        let workers: Vec<_> = ports
+            .into_iter()
+            .zip(&lanes)
+            .map(|(mut port, lane)| {
+                let (worker, stop) = (Worker::new(Arc::clone(&datapath)), &stop);
+                scope.spawn(move || lane.serve(&mut port, worker, start, stop))
+            })
+            .collect();
+        let mut told = Ok(());
+        let mut next = Instant::now() + INTERVAL;
+        while told.is_ok() && !workers.iter().any(thread::ScopedJoinHandle::is_finished) {
+            match signals.wait(next.saturating_duration_since(Instant::now())) {
+                Some(Signal::End) => break,
+                // What is wrong with the new file does not end what runs with the old one.
+                Some(Signal::Reload) => match site.reload(&datapath, &interface) {
+                    Ok(()) => output::note(&format!("{}: read again; its tables serve", args.config.display())),
+                    Err(error) => output::error(&error.context("the old tables go on")),
+                },
+                None => {}
+            }
+            if Instant::now() >= next {
+                told = report.interval(&mut console, &datapath, mishaps());
+                next += INTERVAL;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        let served: Result<Vec<()>, PortError> = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect();
+        told?;
+        // The totals are worth having even when the interface has gone.
+        report.total(&mut console, &datapath, mishaps())?;
+        console.flush()?;
+        served?;
+        Ok(true)
+    })
+}
+
+/// What a worker tells the one who reports.
+#[derive(Debug, Default)]
+struct Lane(Mutex<Mishaps>);
+
+impl Lane {
+    /// Has frames of a port worked on until it is told to stop.
+    fn serve(
+        &self,
+        port: &mut impl Port,
+        mut worker: Worker,
+        start: Instant,
+        stop: &AtomicBool,
+    ) -> Result<(), PortError> {
+        let now_ns = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let mut look = start;
+        while !stop.load(Ordering::Relaxed) {
+            let count = port.exchange(LOOK, &mut |packets, traces| {
+                worker.process(now_ns(), packets, traces);
+            })?;
+            if count == 0 {
+                // Time goes on without frames too, and flows expire.
+                worker.process(now_ns(), &mut [], &mut []);
+            }
+            if look.elapsed() >= LOOK {
+                self.tell(port.mishaps());
+                look = Instant::now();
+            }
+        }
+        self.tell(port.mishaps());
+        Ok(())
+    }
+
+    fn tell(&self, mishaps: Mishaps) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = mishaps;
+    }
+
+    fn mishaps(&self) -> Mishaps {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,171 @@
+//! What a running datapath tells: live once a second, and the totals when it ends.
+
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::Result;
+use maglane_spec::Verdict;
+use maglane_sw::engine::Counters;
+use maglane_sw::fast::Datapath;
+use maglane_sw::io::interface::Interface;
+use maglane_sw::io::port::Mishaps;
+use serde::Serialize;
+
+use super::site::Site;
+use crate::args::RunArgs;
+use crate::command::replay::{self, Counts, ReadOnly};
+use crate::output::{self, Console, counted, thousands};
+
+/// What was told last, and what has to be known to tell more.
+#[derive(Debug)]
+pub(super) struct Report {
+    interface: String,
+    config: String,
+    workers: u16,
+    json: bool,
+    start: Instant,
+    last: Instant,
+    /// Frames, and those forwarded, when it was told last.
+    before: [u64; 2],
+    /// Lines on the terminal that the next ones replace.
+    lines: usize,
+}
+
+/// What a script reads.
+#[derive(Debug, Serialize)]
+struct News {
+    /// Whether it is the last one.
+    end: bool,
+    seconds: f64,
+    frames: u64,
+    forwarded: u64,
+    /// Since the last one.
+    frames_per_second: f64,
+    forwarded_per_second: f64,
+    live_flows: u64,
+    verdicts: Counts,
+    flows: Counts,
+    mishaps: Lost,
+}
+
+#[derive(Debug, Serialize)]
+struct Lost {
+    unreceived: u64,
+    unsent: u64,
+    merged: u64,
+    unfinished: u64,
+}
+
+impl Report {
+    pub(super) fn new(interface: &Interface, args: &RunArgs) -> Self {
+        let start = Instant::now();
+        Self {
+            interface: interface.name().to_owned(),
+            config: args.config.display().to_string(),
+            workers: args.workers,
+            json: args.json,
+            start,
+            last: start,
+            before: [0; 2],
+            lines: 0,
+        }
+    }
+
+    /// Says that frames come in from now on.
+    pub(super) fn begin(&self, console: &mut Console, site: &Site) -> Result<()> {
+        for note in &site.notes {
+            output::note(note);
+        }
+        if !self.json {
+            let Self { interface, config, workers, .. } = self;
+            let workers = counted(*workers, "worker");
+            writeln!(console, "{interface}: {config} serves, {workers}; SIGHUP reads it again, Ctrl-C ends it")?;
+        }
+        Ok(console.flush()?)
+    }
+
+    /// Says what has happened since it was said last.
+    pub(super) fn interval(&mut self, console: &mut Console, datapath: &Datapath, mishaps: Mishaps) -> Result<()> {
+        let counters = datapath.counters();
+        let news = self.news(false, &counters, datapath, mishaps);
+        if self.json {
+            console.json_line(&news)?;
+        } else {
+            let line = line(&news);
+            if console.is_terminal() {
+                // Up to where the last text began, and nothing of it is left.
+                let up = self.lines;
+                if up > 0 {
+                    write!(console, "\x1b[{up}A\x1b[J")?;
+                }
+                let text = format!("{line}\n{}", replay::histogram(&counters, ReadOnly::default()));
+                self.lines = text.lines().count();
+                write!(console, "{text}")?;
+            } else {
+                writeln!(console, "{line}")?;
+            }
+        }
+        Ok(console.flush()?)
+    }
+
+    /// Says what has happened in all.
+    pub(super) fn total(&mut self, console: &mut Console, datapath: &Datapath, mishaps: Mishaps) -> Result<()> {
+        let counters = datapath.counters();
+        let news = self.news(true, &counters, datapath, mishaps);
+        if self.json {
+            return console.json_line(&news);
+        }
+        let frames = counted(news.frames, "frame");
+        writeln!(console, "{}: {frames} in {:.3} s", self.interface, news.seconds)?;
+        write!(console, "{}", replay::histogram(&counters, ReadOnly::default()))?;
+        let flows = counted(news.live_flows, "flow");
+        writeln!(console, "{}: {} sent, {flows}{}", self.interface, thousands(sent(&news)), lost(&news.mishaps))?;
+        Ok(())
+    }
+
+    fn news(&mut self, end: bool, counters: &Counters, datapath: &Datapath, mishaps: Mishaps) -> News {
+        let frames = counters.verdicts.iter().map(|counter| counter.packets).sum();
+        let forwarded = counters.verdicts[usize::from(Verdict::Forward.code())].packets;
+        let now = Instant::now();
+        let seconds = now.duration_since(self.last).as_secs_f64().max(f64::EPSILON);
+        let [frames_before, forwarded_before] = self.before;
+        let rate = |count: u64, before: u64| count.saturating_sub(before) as f64 / seconds;
+        let Mishaps { unreceived, unsent, merged, unfinished } = mishaps;
+        let news = News {
+            end,
+            seconds: now.duration_since(self.start).as_secs_f64(),
+            frames,
+            forwarded,
+            frames_per_second: rate(frames, frames_before),
+            forwarded_per_second: rate(forwarded, forwarded_before),
+            live_flows: datapath.live_flows().into_iter().map(u64::from).sum(),
+            verdicts: replay::verdicts(counters),
+            flows: replay::flows(counters, ReadOnly::default()),
+            mishaps: Lost { unreceived, unsent, merged, unfinished },
+        };
+        (self.last, self.before) = (now, [frames, forwarded]);
+        news
+    }
+}
+
+/// The last interval on one line.
+fn line(news: &News) -> String {
+    // A rate is a count over a second, far below what a number can hold.
+    #[expect(clippy::cast_possible_truncation, reason = "rounded on purpose")]
+    let [frames, forwarded] =
+        [news.frames_per_second, news.forwarded_per_second].map(|rate| thousands(rate.round() as u64));
+    let flows = counted(news.live_flows, "flow");
+    format!("{:5.0} s: {frames} frames/s, {forwarded} forwarded/s, {flows}{}", news.seconds, lost(&news.mishaps))
+}
+
+const fn sent(news: &News) -> u64 {
+    news.forwarded.saturating_sub(news.mishaps.unsent)
+}
+
+/// The mishaps that there were.
+fn lost(mishaps: &Lost) -> String {
+    let Lost { unreceived, unsent, merged, unfinished } = *mishaps;
+    let named = [("unreceived", unreceived), ("unsent", unsent), ("merged", merged), ("unfinished", unfinished)];
+    let there = named.into_iter().filter(|&(_, count)| count > 0);
+    there.map(|(name, count)| format!(", {} {name}", thousands(count))).collect()
+}

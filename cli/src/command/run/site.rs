@@ -1,0 +1,103 @@
+//! What a server must be so that frames leave it as the tables say, and only so.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use maglane_spec::TableImage;
+use maglane_sw::fast::Datapath;
+use maglane_sw::io::interface::{Destination, Interface};
+use maglane_table::Config;
+
+use crate::input;
+
+/// The configuration that serves.
+#[derive(Debug)]
+pub(super) struct Site {
+    path: PathBuf,
+    /// Service and backend by the number that flows of the flow table have of a backend.
+    backends: Vec<(String, String)>,
+    /// What is not wrong, but may not be meant.
+    pub(super) notes: Vec<String>,
+}
+
+impl Site {
+    /// Reads a configuration, with its tables, and refuses one that this server cannot serve.
+    pub(super) fn read(path: &Path, interface: &Interface) -> Result<(Self, TableImage)> {
+        let config = input::config(path)?;
+        let image = config.image()?;
+        for address in addresses(&config) {
+            check(address, interface).with_context(|| path.display().to_string())?;
+        }
+        let backends = config
+            .services()
+            .iter()
+            .flat_map(|service| service.backends.iter().map(|backend| (service.name.clone(), backend.identity.clone())))
+            .collect();
+        let notes = note_on_mac(&config, interface).into_iter().collect();
+        Ok((Self { path: path.to_owned(), backends, notes }, image))
+    }
+
+    /// Reads the configuration again, and has its tables serve.
+    pub(super) fn reload(&mut self, datapath: &Datapath, interface: &Interface) -> Result<()> {
+        let (new, image) = Self::read(&self.path, interface)?;
+        self.check_numbers(&new)?;
+        datapath.update(Arc::new(image))?;
+        // A number that has gone from the file stays taken: flows may still have it.
+        let kept = self.backends.split_off(new.backends.len().min(self.backends.len()));
+        *self = new;
+        self.backends.extend(kept);
+        Ok(())
+    }
+
+    /// Flows know their backend by its number in the file, so none may become another's.
+    fn check_numbers(&self, new: &Self) -> Result<()> {
+        let moved = self.backends.iter().zip(&new.backends).find(|(old, new)| old != new);
+        let Some(((service, backend), (by_service, by_backend))) = moved else { return Ok(()) };
+        bail!(
+            "{}: {by_backend} of {by_service} has come to where {backend} of {service} was, whose flows it would take; \
+             leave that in the file with state = \"draining\" or \"down\", and append new services and backends at its \
+             end, or start again",
+            self.path.display()
+        );
+    }
+}
+
+fn addresses(config: &Config) -> BTreeSet<IpAddr> {
+    config.services().iter().map(|service| service.address).collect()
+}
+
+/// The kernel sees every frame as well: it must neither answer nor send on what is forwarded here.
+fn check(address: IpAddr, interface: &Interface) -> Result<()> {
+    let (flag, bits) = if address.is_ipv4() { ("-4", 32) } else { ("-6", 128) };
+    let name = interface.name();
+    match Destination::of(address) {
+        Destination::Own => bail!(
+            "{address} is an address of this machine, whose kernel would answer what is forwarded to backends; take it \
+             away (`ip addr` shows where it is: ip addr del {address}/{bits} dev DEVICE) and route it here instead"
+        ),
+        Destination::Elsewhere if interface.is_router_for(address) => bail!(
+            "this machine routes what comes in at {name}, so what is forwarded to backends would leave a second time; \
+             have the kernel drop it: ip {flag} route add blackhole {address}/{bits}"
+        ),
+        Destination::Elsewhere | Destination::Dropped => Ok(()),
+    }
+}
+
+/// Frames to another MAC address than the interface's do not come in by themselves.
+fn note_on_mac(config: &Config, interface: &Interface) -> Option<String> {
+    let ours = config.datapath().mac;
+    let text = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
+    (ours != interface.mac()).then(|| {
+        format!(
+            "the configuration's mac is {}, that of {} is {}: frames come in only if it takes those to others too \
+             (ip link set {} promisc on)",
+            text(ours),
+            interface.name(),
+            text(interface.mac()),
+            interface.name()
+        )
+    })
+}

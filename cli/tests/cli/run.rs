@@ -1,0 +1,198 @@
+//! Goal: `maglane run` does to live frames what `maglane replay` does to the same in a capture, byte for byte, and nothing
+//! else; it refuses a machine where more than that would happen.
+//!
+//! Method: two network namespaces and a veth pair. The program runs in one, the other end of the wire is here.
+
+mod frames;
+mod network;
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+
+use maglane_sw::engine::Frame;
+use maglane_sw::io::capture::{Capture, CaptureWriter};
+use serde_json::Value;
+
+use self::frames::{VIP, segment, traffic};
+use self::network::{Machine, Wire, is_inside};
+use super::Folder;
+
+const SITE: &str = include_str!("run/site.toml");
+/// Where the outer destination of an untagged frame in an IPv4 tunnel is.
+const OUTER_DESTINATION: std::ops::Range<usize> = 30..34;
+
+/// A directory with a configuration.
+fn site() -> Folder {
+    let folder = Folder::new();
+    folder.put("site.toml", SITE);
+    folder
+}
+
+/// What `replay` forwards of frames, and what it counts.
+fn replayed(frames: &[Vec<u8>]) -> (Vec<Vec<u8>>, Value) {
+    let folder = site();
+    let mut writer = CaptureWriter::create(&folder.path("in.pcap")).unwrap();
+    for (time_ns, bytes) in (0..).zip(frames) {
+        writer.write(&Frame { time_ns, bytes }).unwrap();
+    }
+    writer.finish().unwrap();
+    let words = ["replay", "--config", "site.toml", "--in", "in.pcap", "--out", "out.pcap", "--engine", "software"];
+    let report = folder.run(&[&words[..], &["--json"]].concat()).ended(0).json();
+    let out = Capture::open(&folder.path("out.pcap")).unwrap();
+    (out.frames().map(|frame| frame.unwrap().bytes.to_vec()).collect(), report)
+}
+
+/// Live, the few frames that read the flow table only are counted with those that do not reach it.
+fn with_read_only(mut flows: Value) -> Value {
+    let flows = flows.as_object_mut().unwrap();
+    let read_only = flows.remove("read_only").unwrap();
+    for what in ["packets", "bytes"] {
+        let sum = flows["not_reached"][what].as_u64().unwrap() + read_only[what].as_u64().unwrap();
+        flows["not_reached"][what] = sum.into();
+    }
+    Value::Object(flows.clone())
+}
+
+fn live_frames_leave_as_replayed(frames: &[Vec<u8>], workers: usize) {
+    let (mut expected, report) = replayed(frames);
+    let verdicts = &report["verdicts"];
+    for verdict in ["forward", "pass_not_ip", "pass_fragment", "pass_no_service", "pass_other_mac", "pass_too_big"] {
+        assert!(verdicts[verdict]["packets"].as_u64() > Some(50), "{verdict}: {verdicts}");
+    }
+    let folder = site();
+    let machine = Machine::running(&folder, workers);
+    let mut back = Wire::new().exchange(frames, expected.len());
+    machine.signal("-TERM");
+    let ran = machine.ended().ended(0);
+    assert_eq!((&*ran.stderr, folder.files()), ("", vec!["site.toml".to_owned()]));
+    if workers > 1 {
+        // Each flow's frames stay in order, but not those of flows of two workers.
+        back.sort();
+        expected.sort();
+    }
+    let differs = back.iter().zip(&expected).position(|(back, expected)| back != expected);
+    if let Some(at) = differs {
+        panic!("frame {at} of those that came back is\n{:02x?}, not\n{:02x?}", back[at], expected[at]);
+    }
+    assert_eq!(back.len(), expected.len(), "frames that came back");
+    let news: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (total, live) = news.split_last().unwrap();
+    assert!(total["end"] == true && live.iter().all(|news| news["end"] == false));
+    assert_eq!(total["verdicts"], *verdicts);
+    assert_eq!(total["flows"], with_read_only(report["flows"].clone()));
+    assert_eq!(
+        (total["frames"].as_u64(), total["forwarded"].as_u64()),
+        (Some(frames.len() as u64), Some(expected.len() as u64))
+    );
+    assert_eq!(total["mishaps"], serde_json::json!({"unreceived": 0, "unsent": 0, "merged": 0, "unfinished": 0}));
+}
+
+#[test]
+fn live_frames_of_one_worker_leave_in_order_and_byte_for_byte_as_replayed() {
+    if is_inside("run::live_frames_of_one_worker_leave_in_order_and_byte_for_byte_as_replayed") {
+        live_frames_leave_as_replayed(&traffic(24_000), 1);
+    }
+}
+
+#[test]
+fn live_frames_of_three_workers_leave_once_and_byte_for_byte_as_replayed() {
+    if is_inside("run::live_frames_of_three_workers_leave_once_and_byte_for_byte_as_replayed") {
+        live_frames_leave_as_replayed(&traffic(12_000), 3);
+    }
+}
+
+/// To which backend the flows of ports go, of which each frame comes back once.
+fn backends(wire: &mut Wire, ports: std::ops::Range<u16>, syn: bool) -> BTreeMap<u16, [u8; 4]> {
+    let flags = |step: etherparse::PacketBuilderStep<etherparse::TcpHeader>| step.ack(1);
+    let frames: Vec<Vec<u8>> = ports
+        .clone()
+        .map(|port| if syn { segment(VIP, port, &[], |step| step.syn()) } else { segment(VIP, port, &[], flags) })
+        .collect();
+    let back = wire.exchange(&frames, frames.len());
+    assert_eq!(back.len(), frames.len());
+    let backend = |frame: &Vec<u8>| frame[OUTER_DESTINATION].try_into().unwrap();
+    ports.zip(back.iter().map(backend)).collect()
+}
+
+#[test]
+fn hangup_reads_the_configuration_again_and_moves_new_flows_only() {
+    if !is_inside("run::hangup_reads_the_configuration_again_and_moves_new_flows_only") {
+        return;
+    }
+    let folder = site();
+    let mut machine = Machine::running(&folder, 1);
+    let mut stderr = machine.stderr();
+    let mut hang_up = |config: &str, says: &str| {
+        folder.put("site.toml", config);
+        machine.signal("-HUP");
+        let mut told = String::new();
+        while !told.contains(says) {
+            assert!(stderr.read_line(&mut told).unwrap() > 0, "{says:?} is not in {told}");
+        }
+        told
+    };
+    let (old, new) = (10_000..10_200, 20_000..20_200);
+    let wire = &mut Wire::new();
+    let before = backends(wire, old.clone(), true);
+    let (first, second) = ([10, 1, 0, 1], [10, 1, 0, 2]);
+    for backend in [first, second] {
+        assert!(before.values().filter(|&&own| own == backend).count() > 50, "{before:?}");
+    }
+    hang_up(&SITE.replacen("state = \"up\"", "state = \"draining\"", 1), "site.toml: read again");
+    assert_eq!(backends(wire, old.clone(), false), before, "a flow has moved");
+    let after = backends(wire, new.clone(), true);
+    assert!(after.values().all(|&backend| backend == second), "{after:?}");
+
+    // Files that cannot serve change nothing: no configuration, other sizes, another backend where one was.
+    let told = hang_up("[datapath]\nmac = 7\n", "site.toml");
+    assert!(told.starts_with("error: "), "{told}");
+    hang_up(&SITE.replace("\"lab\"", "\"sume\""), "the old tables go on");
+    let shifted = SITE.replacen("name = \"web-1\"", "name = \"web-0\"", 1);
+    let told = hang_up(&shifted, "the old tables go on");
+    assert!(told.contains("web-0 of web has come to where web-1 of web was"), "{told}");
+    assert_eq!(backends(wire, old.clone(), false), before);
+    assert_eq!(backends(wire, new.clone(), false), after);
+
+    // Down is down for all.
+    hang_up(&SITE.replacen("state = \"up\"", "state = \"down\"", 1), "site.toml: read again");
+    assert!(backends(wire, old, false).values().all(|&backend| backend == second));
+    machine.signal("-INT");
+    assert!(machine.ended().ended(0).stdout.lines().last().unwrap().starts_with("{\"end\":true"));
+}
+
+#[test]
+fn machine_where_frames_would_not_leave_as_they_should_is_refused() {
+    let folder = site();
+    let words = ["run", "--config", "site.toml", "--interface"];
+    folder.refused(&[&words[..], &["no-such-one"]].concat(), "no-such-one: there is no such network interface here");
+    folder.refused(&[&words[..], &["lo"]].concat(), "lo: its frames are not Ethernet");
+    folder.refused(&[&words[..], &["lo", "--mode", "xdp"]].concat(), "af-packet");
+    if !is_inside("run::machine_where_frames_would_not_leave_as_they_should_is_refused") {
+        return;
+    }
+    // The kernel gives an IPv6 address its route some time after it has been told to.
+    let routed = "ip -6 route get 2001:db8::10 2>&1 | grep -q ^local";
+    let own_v6 = format!("ip link set lo up; ip addr add 2001:db8::10/128 dev lo; until {routed}; do sleep 0.01; done");
+    for (prepare, wrapper, says) in [
+        ("ip link set near down", "", "near: the interface is down: ip link set near up"),
+        (":", "setpriv --bounding-set=-net_raw --inh-caps=-net_raw", "run this as root"),
+        ("ip addr add 192.0.2.20/24 dev near", "", "ip addr del 192.0.2.20/32 dev DEVICE"),
+        (&own_v6, "", "2001:db8::10 is an address of this machine"),
+        ("echo 1 >/proc/sys/net/ipv4/conf/near/forwarding", "", "ip -4 route add blackhole 192.0.2.10/32"),
+    ] {
+        let script = format!("{prepare}; exec {wrapper} \"$0\" run --config site.toml --interface near");
+        let ran = Machine::new(&folder, &script).ended();
+        assert!(ran.code == 2 && ran.stderr.starts_with("error: ") && ran.stderr.contains(says), "{says:?}: {ran:?}");
+        assert_eq!(ran.stdout, "", "{says:?}");
+    }
+    // What the last was told to do, and it runs, as long as there is an interface.
+    let routes = [10, 20].map(|host| format!("ip route add blackhole 192.0.2.{host}/32; ")).concat();
+    let script = format!(
+        "echo 1 >/proc/sys/net/ipv4/conf/near/forwarding; {routes} exec \"$0\" run --config site.toml --interface near"
+    );
+    let mut machine = Machine::new(&folder, &script);
+    assert!(machine.line().contains("site.toml serves, 1 worker"));
+    network::remove_wire();
+    let ran = machine.ended().ended(2).says("near: 0 frames in ");
+    assert_eq!(ran.stderr, "error: near: the interface has been removed; start again when it is back\n");
+}
