@@ -6,9 +6,9 @@
 //! time for that alone, which all others include. `floor` is the least that a balancer can do, written without generality:
 //! no check of any header, a hash of two multiplications in place of SipHash, one family, one service, no states, no ages,
 //! no counters; the same flow table with the same prefetch. Flows are known to the flow table before the clock starts,
-//! unless the id says otherwise, and come in random order. Time stands, except where the id ends in `once_a_tick`: there each
-//! flow has one frame a tick, so that every frame refreshes its entry, and the table is swept meanwhile. Frames lie in the
-//! caches of the core, 128 KiB of them; behind a NIC they come from a farther one.
+//! unless the id says otherwise, and come in random order. Time stands, except where the id ends in `once_a_tick`: there
+//! each flow has one frame a tick, so that every frame refreshes its entry, and the table is swept meanwhile. Frames lie in
+//! the caches of the core, 128 KiB of them; behind a NIC they come from a farther one.
 
 use std::hint::black_box;
 use std::sync::Arc;

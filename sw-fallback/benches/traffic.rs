@@ -21,6 +21,8 @@ pub(crate) struct Tuple {
 /// Frames of many flows, made as they are needed.
 pub(crate) struct Source {
     frame: Vec<u8>,
+    /// Where the client's port is: in a quoted packet it is the destination's.
+    port_at: usize,
     pub(crate) tuples: Vec<Tuple>,
     next: usize,
     buffers: Vec<u8>,
@@ -44,7 +46,12 @@ impl Source {
         for buffer in buffers.chunks_exact_mut(BUFFER) {
             buffer[START..START + frame.len()].copy_from_slice(frame);
         }
-        Self { frame: frame.to_vec(), tuples, next: 0, buffers, buffer: 0 }
+        let port_at = match (frame[14] >> 4, frame[23]) {
+            (6, _) => 54,
+            (_, 1) => 64,
+            _ => 34,
+        };
+        Self { frame: frame.to_vec(), port_at, tuples, next: 0, buffers, buffer: 0 }
     }
 
     /// The next burst.
@@ -58,18 +65,18 @@ impl Source {
         self.buffer = (self.buffer + BURST) % BUFFERS;
         let buffers = &mut self.buffers[self.buffer * BUFFER..(self.buffer + BURST) * BUFFER];
         let mut buffers = buffers.chunks_exact_mut(BUFFER).zip(tuples);
+        let port_at = START + self.port_at;
         let (ipv6, len, link) = (self.frame[14] >> 4 == 6, self.frame.len(), self.frame.first_chunk::<14>());
         std::array::from_fn(|_| {
             let (buffer, tuple) = buffers.next().expect("as many as the burst");
             buffer[START..START + 14].copy_from_slice(link.expect("a frame"));
             if ipv6 {
                 buffer[START + 26..START + 30].copy_from_slice(&tuple.source);
-                buffer[START + 54..START + 56].copy_from_slice(&tuple.port);
             } else {
                 buffer[START + 24..START + 26].copy_from_slice(&tuple.checksum);
                 buffer[START + 26..START + 30].copy_from_slice(&tuple.source);
-                buffer[START + 34..START + 36].copy_from_slice(&tuple.port);
             }
+            buffer[port_at..port_at + 2].copy_from_slice(&tuple.port);
             Packet::new(buffer, START, len).expect("room before and behind")
         })
     }

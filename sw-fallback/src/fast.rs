@@ -1,11 +1,11 @@
 //! The software pipeline for speed: the same five stages over bursts of frames, in place, by any number of workers.
 //!
-//! What it does to a frame is what [`crate::pipeline`] does, bit for bit; whether a frame is refused that is not plain TCP or
-//! UDP, it has the scalar parse say. Frames of one flow should come to one worker, as receive-side scaling and fanout do it: two
-//! that insert the same flow in the same moment make two entries. Memory that the frames of a burst need is asked for while others are hashed; hashes are computed
-//! [`LANES`](crate::simd::LANES) at a time; the encapsulated frame is written around the packet where it lies. It neither
-//! receives nor transmits, and per frame it does not allocate, lock, log or panic; a burst may find that it is its turn to move the
-//! tick. Its unit of work is a burst.
+//! What it does to a frame is what [`crate::pipeline`] does, bit for bit; whether a frame is refused that is not plain TCP
+//! or UDP, it has the scalar parse say. Memory that the frames of a burst need is asked for while others are hashed; hashes
+//! are computed [`LANES`](crate::simd::LANES) at a time; the encapsulated frame is written around the packet where it lies.
+//! Frames of one flow should come to one worker, as receive-side scaling and fanout do it: two that insert the same flow in
+//! the same moment make two entries. It neither receives nor transmits, and per frame it does not allocate, lock, log or
+//! panic; a burst may find that it is its turn to move the tick. Its unit of work is a burst.
 //!
 //! Functions that a burst's kernel calls are always inlined: what is not is compiled without the kernel's instructions.
 

@@ -138,8 +138,8 @@ impl SharedFlowTable {
     }
 }
 
-/// The entries of a set, each as it was at some moment. Who reads the clock afterwards reads no earlier tick than that of any
-/// of them.
+/// The entries of a set, each as it was at some moment. Who reads the clock afterwards reads no earlier tick than that of
+/// any of them.
 pub(crate) fn snapshot(set: &Set) -> [u64; WAYS] {
     let mut words = [0; WAYS];
     for (word, entry) in words.iter_mut().zip(set) {

@@ -41,9 +41,9 @@ impl Lines {
         }
         // A map of huge pages has whole ones.
         let len = len.next_multiple_of(HUGE_PAGE);
-        // Only what an administrator has set aside is sure to be huge, and only what has been touched is sure to be there: a
-        // limit may forbid what the map has promised. Where there is none, the kernel is asked to make huge pages of ordinary
-        // ones, and may.
+        // Only what an administrator has set aside is sure to be huge, and only what has been touched is sure to be there:
+        // a limit may forbid what the map has promised. Where there is none, the kernel is asked to make huge pages of
+        // ordinary ones, and may.
         #[cfg(target_os = "linux")]
         if let Ok(map) = MmapOptions::new().len(len).huge(Some(HUGE_PAGE_BITS)).map_anon()
             && map.advise(memmap2::Advice::PopulateWrite).is_ok()
