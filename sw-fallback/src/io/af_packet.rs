@@ -85,8 +85,12 @@ impl AfPacket {
                 _ => Err(refused(&self.interface, "wait", source)),
             };
         }
-        // An interface that goes down is an error of the socket, which is told once; when it comes up, so do frames.
-        if wait.revents & libc::POLLERR != 0 && self.socket.take_error().is_some() && !self.interface.is_there() {
+        // An interface that goes down is an error of the socket, which is told once; when it comes up, so do frames. One
+        // that is removed goes down first, and is still there when that is told: whenever nothing comes, it is looked for.
+        if wait.revents & libc::POLLERR != 0 {
+            let _down = self.socket.take_error();
+        }
+        if wait.revents & libc::POLLIN == 0 && !self.interface.is_there() {
             return Err(PortError::Gone { name: self.interface.name().to_owned() });
         }
         Ok(())
