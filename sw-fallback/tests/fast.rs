@@ -12,6 +12,9 @@
 #[allow(dead_code)]
 #[path = "../src/fixture.rs"]
 mod fixture;
+#[allow(dead_code)]
+#[path = "random/mod.rs"]
+mod random;
 
 use std::env;
 
@@ -24,35 +27,26 @@ use maglane_sw::simd::Level;
 use fixture::{
     CLIENT, VIP, VIP_ALL_TCP, VIP_ALL_UDP, VIP_V6, icmp_error, reply, tagged, tcp, tcp_v6, udp, udp_v6, with_ipv4,
 };
+use random::Random;
 
 /// Frames of a run when the environment says nothing.
 const FRAMES: u64 = 400_000;
 /// Frames between two changes of the tables.
 const CHANGE: usize = 3_000;
 
-/// Splitmix64.
-///
-/// # Source
-/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-struct Random {
-    state: u64,
+/// Frames and tables by chance.
+struct Maker {
+    random: Random,
     few: bool,
 }
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.state ^ self.state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
+impl Maker {
     fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap()
+        usize::try_from(self.random.below(bound as u64)).unwrap()
     }
 
     fn byte(&mut self) -> u8 {
-        self.next().to_le_bytes()[0]
+        self.random.u8()
     }
 
     /// A frame; one in three damaged.
@@ -142,7 +136,7 @@ struct Met {
 
 fn agree(seed: u64, level: Level, frames: u64, met: &mut Met) {
     let geometry = Geometry { flow_sets: 16, ..Geometry::LAB };
-    let mut random = Random { state: seed, few: seed.is_multiple_of(2) };
+    let mut random = Maker { random: Random(seed), few: seed.is_multiple_of(2) };
     let mut scalar = Pipeline::new(geometry);
     let mut fast = FastEngine::at_level(geometry, level, 1 + random.below(BURST)).unwrap();
     let mut time_ns = 0;
@@ -157,7 +151,7 @@ fn agree(seed: u64, level: Level, frames: u64, met: &mut Met) {
             .map(|_| {
                 // Mostly within a tick; some stand, go back, or jump far.
                 time_ns += [0, 1_000_000, 5_000_000, 40_000_000][random.below(4)];
-                time_ns += if random.below(500) == 0 { random.next() % 70_000_000_000 } else { 0 };
+                time_ns += if random.below(500) == 0 { random.random.below(70_000_000_000) } else { 0 };
                 (time_ns - u64::from(random.below(20) == 0) * time_ns.min(3_000_000), random.frame())
             })
             .collect();

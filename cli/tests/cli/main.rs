@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod card;
+mod frame;
 mod replay;
 #[cfg(feature = "lab")]
 mod report;

@@ -13,11 +13,14 @@ mod contract;
 mod fixture;
 mod flood;
 mod model;
+#[path = "../random/mod.rs"]
+mod random;
 
 use maglane_spec::wire::transport::{TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN, TCP_FLAGS};
 use maglane_spec::{FlowOutcome, TableImage};
 use maglane_sw::engine::{Engine, FlowState};
 use maglane_sw::{Pipeline, Trace};
+use random::Random;
 
 const ACK: u8 = 0x10;
 const SYN: u8 = TCP_FLAG_SYN;
@@ -76,41 +79,4 @@ fn from_port(packet: &[u8], port: u16) -> Vec<u8> {
     let mut packet = packet.to_vec();
     packet[14 + 20..14 + 22].copy_from_slice(&port.to_be_bytes());
     packet
-}
-
-/// Splitmix64: small, seeded, and good enough to choose tests.
-///
-/// # Source
-/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    /// Below a bound, which is small.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// True once in so many times.
-    fn one_in(&mut self, times: u64) -> bool {
-        self.below(times) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.below(of.len() as u64)).unwrap()]
-    }
-
-    fn u16(&mut self) -> u16 {
-        (self.next() & 0xffff) as u16
-    }
-
-    fn u8(&mut self) -> u8 {
-        (self.next() & 0xff) as u8
-    }
 }

@@ -2,6 +2,8 @@
 
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader};
 
+use crate::frame::{padded, with};
+
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const ROUTER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const CLIENT: [u8; 4] = [198, 51, 100, 7];
@@ -99,15 +101,4 @@ fn arp() -> Vec<u8> {
 
 fn tagged(frame: &[u8], protocol: [u8; 2], tci: u16) -> Vec<u8> {
     [&frame[..12], &protocol, &tci.to_be_bytes(), &frame[12..]].concat()
-}
-
-fn padded(mut frame: Vec<u8>) -> Vec<u8> {
-    frame.resize(frame.len().max(60), 0);
-    frame
-}
-
-fn with(frame: &[u8], offset: usize, bytes: &[u8]) -> Vec<u8> {
-    let mut frame = frame.to_vec();
-    frame[offset..offset + bytes.len()].copy_from_slice(bytes);
-    frame
 }

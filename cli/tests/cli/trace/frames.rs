@@ -3,6 +3,8 @@
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader};
 
+use crate::frame::{padded, with};
+
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const ROUTER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const CLIENT: [u8; 4] = [198, 51, 100, 7];
@@ -50,17 +52,6 @@ fn too_big(source_port: u16, port: u16) -> Vec<u8> {
     PacketBuilder::ipv4(VIP, CLIENT, 60).tcp(port, source_port, 1, 512).write(&mut quoted, &[]).unwrap();
     let step = PacketBuilder::ethernet2(ROUTER_MAC, MAC).ipv4([203, 0, 113, 99], VIP, 60);
     step.icmpv4_raw(3, 4, [0, 0, 5, 0xdc]).write(&mut frame, &quoted[..28]).unwrap();
-    frame
-}
-
-fn padded(mut frame: Vec<u8>) -> Vec<u8> {
-    frame.resize(frame.len().max(60), 0);
-    frame
-}
-
-fn with(frame: &[u8], offset: usize, bytes: &[u8]) -> Vec<u8> {
-    let mut frame = frame.to_vec();
-    frame[offset..offset + bytes.len()].copy_from_slice(bytes);
     frame
 }
 
