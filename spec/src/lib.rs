@@ -28,4 +28,4 @@ pub use flow::FlowOutcome;
 pub use geometry::Geometry;
 pub use image::TableImage;
 pub use stage::Stage;
-pub use verdict::Verdict;
+pub use verdict::{Egress, Verdict};

@@ -18,7 +18,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use maglane_spec::Verdict;
+use maglane_spec::Egress;
 use maglane_spec::wire::ethernet;
 
 pub use self::sender::Sender;
@@ -28,7 +28,6 @@ use self::socket::Socket;
 use super::interface::Interface;
 use super::port::{Mishaps, Port, PortError, Work};
 use crate::fast::{BURST, Packet};
-use crate::pipeline::Trace;
 
 /// One worker's part of an interface.
 #[derive(Debug)]
@@ -111,16 +110,19 @@ impl Port for AfPacket {
         let merged = packets.iter().filter(|packet| packet.len() > self.frame_len_max).count();
         self.mishaps.merged += merged as u64;
         self.mishaps.unfinished += unfinished;
-        let mut traces = [Trace::BEFORE_PARSE; BURST];
-        let traces = &mut traces[..count];
+        let mut egresses = [Egress::Host; BURST];
+        let egresses = &mut egresses[..count];
         if count > 0 {
-            work(packets, traces);
+            work(packets, egresses);
         }
-        let forwarded = packets.iter().zip(&*traces).filter(|(_, trace)| trace.verdict == Verdict::Forward);
-        let forwarded = forwarded.map(|(packet, _)| packet.bytes());
-        self.mishaps.unsent += self.sender.send(forwarded);
+        let sent = packets.iter().zip(&*egresses).filter(|&(_, &egress)| egress == Egress::Wire);
+        self.mishaps.unsent += self.sender.send(sent.map(|(packet, _)| packet.bytes()));
         self.ring.release();
         Ok(count)
+    }
+
+    fn send(&mut self, frames: &mut dyn Iterator<Item = &[u8]>) {
+        self.mishaps.unsent += self.sender.send(frames);
     }
 
     fn mishaps(&mut self) -> Mishaps {

@@ -7,22 +7,29 @@
 use std::io;
 use std::time::Duration;
 
-use crate::fast::Packet;
-use crate::pipeline::Trace;
+use maglane_spec::Egress;
 
-/// What is done to a burst: it says in the traces, position by position, what becomes of the packets.
-pub type Work<'w> = dyn FnMut(&mut [Packet<'_>], &mut [Trace]) + 'w;
+use crate::fast::Packet;
+
+/// What is done to a burst: it says, position by position, where the packets go, each of which goes to the host if it says
+/// nothing.
+pub type Work<'w> = dyn FnMut(&mut [Packet<'_>], &mut [Egress]) + 'w;
 
 /// Where a worker's frames come from, and where those that are forwarded go.
 pub trait Port: Send {
-    /// Waits for frames no longer than a time, has a burst of them worked on, and sends those whose trace says forward. How
-    /// many came in is returned; without any the work is not called.
+    /// Waits for frames no longer than a time, has a burst of them worked on, and sends those that go to the wire. How many
+    /// came in is returned; without any the work is not called.
     ///
     /// It never waits for the interface to have room: what it does not take at once is lost, and counted.
     ///
     /// # Errors
     /// When the interface is gone, or the operating system cannot wait. Frames never make errors.
     fn exchange(&mut self, timeout: Duration, work: &mut Work<'_>) -> Result<usize, PortError>;
+
+    /// Sends frames that did not come in here, in order and after those that did; whole Ethernet frames.
+    ///
+    /// It does not wait either.
+    fn send(&mut self, frames: &mut dyn Iterator<Item = &[u8]>);
 
     /// What went wrong with frames since the port was opened.
     fn mishaps(&mut self) -> Mishaps;
