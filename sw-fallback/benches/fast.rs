@@ -46,18 +46,17 @@ fn worker(group: &mut BenchmarkGroup<'_, WallTime>, id: &str, sets: u32, level: 
     let datapath = Datapath::new(tables.geometry).expect("memory");
     datapath.load(Arc::new(tables)).expect("the sizes are the same");
     let mut worker = Worker::at_level(Arc::new(datapath), level);
-    let mut traces = [Trace::BEFORE_PARSE; BURST];
     let bursts = if warm { 2 * source.tuples.len() / BURST } else { 0 };
     for _ in 0..bursts {
-        worker.process(0, &mut source.burst(), &mut traces);
+        worker.process(0, &mut source.burst());
     }
     group.bench_function(id, |bencher| {
         bencher.iter(|| {
             time_ns += step_ns;
-            worker.process(time_ns, black_box(&mut source.burst()), &mut traces);
-            black_box(&traces);
+            black_box(worker.process(time_ns, black_box(&mut source.burst())));
         });
     });
+    let traces: Vec<Trace> = (0..BURST).map(|at| worker.trace(at)).collect();
     assert!(traces.iter().all(|trace| trace.verdict == Verdict::Forward));
     // Where more flows meet in a set than it has ways, some of them take turns: of 8M flows one in three.
     let hits = traces.iter().filter(|trace| trace.flow == FlowOutcome::Hit).count();

@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use maglane_sw::Trace;
 use maglane_sw::fast::{BURST, Datapath, Worker};
 use maglane_sw::simd::Level;
 
@@ -49,7 +48,6 @@ fn main() {
     datapath.load(Arc::new(tables)).expect("the sizes are the same");
     let mut worker = Worker::at_level(Arc::new(datapath), level);
     let mut source = Source::new(&frame, flows);
-    let mut traces = [Trace::BEFORE_PARSE; BURST];
     // Each flow once a tick, or time stands.
     let tick_ns = u64::from(fixture::TICK_MS) * 1_000_000;
     let step_ns = if kind == "refresh_ipv4" { tick_ns * BURST as u64 / source.tuples.len() as u64 } else { 0 };
@@ -57,7 +55,7 @@ fn main() {
     // Two rounds until every flow is established; a flood needs none.
     let warm = 2 * source.tuples.len().min(1 << 12) / BURST;
     for _ in 0..warm {
-        worker.process(0, &mut source.burst(), &mut traces);
+        worker.process(0, &mut source.burst());
     }
     for _ in 0..bursts {
         let mut packets = source.burst();
@@ -65,8 +63,8 @@ fn main() {
             std::hint::black_box(&mut packets);
         } else {
             time_ns += step_ns;
-            worker.process(time_ns, &mut packets, &mut traces);
+            worker.process(time_ns, &mut packets);
         }
     }
-    println!("{kind}: {:?}", traces[0]);
+    println!("{kind}: {:?}", worker.trace(0));
 }

@@ -14,7 +14,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use maglane_spec::{FlowOutcome, Stage, Verdict};
+use maglane_spec::limit::NO_SERVICE;
+use maglane_spec::{Egress, FlowOutcome, Stage, Verdict};
 
 mod burst;
 mod counters;
@@ -26,17 +27,20 @@ mod flow_table;
 mod packet;
 mod parse;
 mod rewrite;
+mod room;
 mod select;
+mod services;
 mod tables;
 
 pub use datapath::Datapath;
 pub use engine::FastEngine;
 pub use packet::{HEADROOM, LOOK, Packet};
 
-use self::burst::{Burst, Room};
+use self::burst::Burst;
 use self::counters::WorkerCounters;
 use self::flow_hash::Key;
 use self::flow_table::Ages;
+use self::room::Room;
 use self::select::Memory;
 use crate::pipeline::Trace;
 use crate::simd::{Level, run};
@@ -76,24 +80,24 @@ impl Worker {
         &self.datapath
     }
 
-    /// Processes a burst of frames that came in at a time, in nanoseconds since any epoch. A frame that is forwarded is
-    /// where its packet is, encapsulated; others stay as they were. The traces tell, position by position, what became of
-    /// them.
+    /// Processes a burst of frames that came in at a time, in nanoseconds since any epoch, and says where they go. A frame
+    /// that is forwarded is where its packet is, encapsulated; others stay as they were.
     ///
-    /// Of the packets, no more than [`BURST`] and no more than there are traces are looked at; that many is returned.
-    pub fn process(&mut self, time_ns: u64, packets: &mut [Packet<'_>], traces: &mut [Trace]) -> usize {
-        let count = packets.len().min(traces.len()).min(BURST);
-        let (packets, traces) = (&mut packets[..count], &mut traces[..count]);
+    /// Of the packets, no more than [`BURST`] are looked at.
+    pub fn process(&mut self, time_ns: u64, packets: &mut [Packet<'_>]) -> Egresses {
+        let count = packets.len().min(BURST);
+        let packets = &mut packets[..count];
         self.datapath.advance(time_ns);
+        self.room.begin();
         let tables = self.datapath.tables.load();
         let Some(tables) = tables.as_deref() else {
-            for (packet, trace) in packets.iter().zip(traces) {
+            for (at, packet) in packets.iter().enumerate() {
                 let verdict = parse_any(None, packet.bytes()).err().unwrap_or(Verdict::PassBypass);
-                *trace = Trace { verdict, ..Trace::BEFORE_PARSE };
-                self.counters.verdict(verdict, 1, packet.len as u64);
-                self.counters.flow(FlowOutcome::NotReached, 1, packet.len as u64);
+                self.room.refuse(at, verdict, NO_SERVICE);
+                self.counters.verdict(verdict, 1, packet.len() as u64);
+                self.counters.flow(FlowOutcome::NotReached, 1, packet.len() as u64);
             }
-            return count;
+            return self.room.egresses();
         };
         let finalisation = maglane_spec::siphash::FINAL ^ fault::of_flow_hash(self.fault);
         let key = Key::new(&tables.image.datapath.hash_key, finalisation);
@@ -106,9 +110,35 @@ impl Worker {
             key,
         };
         let (counters, room) = (&*self.counters, &mut *self.room);
-        let fault = self.fault;
-        run(self.level, Burst { memory, key, counters, room, packets, traces, fault });
-        count
+        run(self.level, Burst { memory, key, counters, room, packets, fault: self.fault });
+        self.room.egresses()
+    }
+
+    /// What became of the frame at a position of the last burst, if it had one there.
+    #[must_use]
+    pub fn trace(&self, at: usize) -> Trace {
+        self.room.trace(at % BURST)
+    }
+}
+
+/// Where the frames of a burst go, bit by position; those that are in neither go nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Egresses {
+    /// Forwarded.
+    pub wire: u32,
+    /// As they were, to the host.
+    pub host: u32,
+}
+
+impl Egresses {
+    /// That of the frame at a position.
+    #[must_use]
+    pub const fn of(self, at: usize) -> Egress {
+        match (self.wire >> (at % BURST) & 1, self.host >> (at % BURST) & 1) {
+            (1, _) => Egress::Wire,
+            (_, 1) => Egress::Host,
+            _ => Egress::Nowhere,
+        }
     }
 }
 

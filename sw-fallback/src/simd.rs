@@ -80,23 +80,72 @@ pub(crate) trait Kernel {
 /// Words that a vector has, however many registers that takes.
 pub const LANES: usize = 8;
 
-/// The operations that have to be written anew for a level: of everything else the compiler makes what it can.
-pub(crate) trait Vectors {
-    /// [`LANES`] words.
+/// What a hash is made of, for a word or for several at once.
+pub(crate) trait Arithmetic {
+    /// The words.
     type Words: Copy;
 
-    /// The same word in every lane.
+    /// The same word everywhere.
     fn splat(word: u64) -> Self::Words;
-    /// One word a lane.
-    fn load(words: &[u64; LANES]) -> Self::Words;
-    /// The other way round.
-    fn store(words: Self::Words) -> [u64; LANES];
     /// Sums, modulo 2^64.
     fn add(a: Self::Words, b: Self::Words) -> Self::Words;
     /// Exclusive or.
     fn xor(a: Self::Words, b: Self::Words) -> Self::Words;
     /// Rotates every word to the left; `RIGHT` is 64 - `LEFT`.
     fn rotate<const LEFT: i32, const RIGHT: i32>(words: Self::Words) -> Self::Words;
+}
+
+/// One word.
+pub(crate) struct Single;
+
+impl Arithmetic for Single {
+    type Words = u64;
+
+    #[inline(always)]
+    fn splat(word: u64) -> u64 {
+        word
+    }
+
+    #[inline(always)]
+    fn add(a: u64, b: u64) -> u64 {
+        a.wrapping_add(b)
+    }
+
+    #[inline(always)]
+    fn xor(a: u64, b: u64) -> u64 {
+        a ^ b
+    }
+
+    #[inline(always)]
+    fn rotate<const LEFT: i32, const RIGHT: i32>(word: u64) -> u64 {
+        word.rotate_left(LEFT.cast_unsigned())
+    }
+}
+
+/// The operations on [`LANES`] words that have to be written anew for a level: of everything else the compiler makes what
+/// it can.
+pub(crate) trait Vectors: Arithmetic {
+    /// One word a lane.
+    fn load(words: &[u64; LANES]) -> Self::Words;
+    /// The other way round.
+    fn store(words: Self::Words) -> [u64; LANES];
+    /// Differences, modulo 2^64.
+    fn sub(a: Self::Words, b: Self::Words) -> Self::Words;
+    /// Bits of both.
+    fn and(a: Self::Words, b: Self::Words) -> Self::Words;
+    /// Bits of either.
+    fn or(a: Self::Words, b: Self::Words) -> Self::Words;
+    /// Shifts every word to the left, zeros coming in.
+    fn shift_left<const BITS: u32>(words: Self::Words) -> Self::Words;
+    /// Shifts every word to the right, zeros coming in.
+    fn shift_right<const BITS: u32>(words: Self::Words) -> Self::Words;
+
+    /// Bit i says whether word i is zero.
+    fn zeros(words: Self::Words) -> u8;
+    /// The words where those of `a` and `b` are equal; zero elsewhere.
+    fn where_equal(a: Self::Words, b: Self::Words, words: Self::Words) -> Self::Words;
+    /// Word i of every block, block by block, for each i; the first byte of a word is its lowest.
+    fn columns(blocks: &[&[u8; 8 * LANES]; LANES]) -> [Self::Words; LANES];
 
     /// Bit i says whether the high bits of word i, from `SHIFT` on, are those of `h`.
     ///
@@ -134,22 +183,12 @@ pub fn prefetch<T>(slice: &[T], index: usize) {
 /// [`Level::Portable`].
 pub(crate) struct Portable;
 
-impl Vectors for Portable {
+impl Arithmetic for Portable {
     type Words = [u64; LANES];
 
     #[inline(always)]
     fn splat(word: u64) -> Self::Words {
         [word; LANES]
-    }
-
-    #[inline(always)]
-    fn load(words: &[u64; LANES]) -> Self::Words {
-        *words
-    }
-
-    #[inline(always)]
-    fn store(words: Self::Words) -> [u64; LANES] {
-        words
     }
 
     #[inline(always)]
@@ -165,6 +204,58 @@ impl Vectors for Portable {
     #[inline(always)]
     fn rotate<const LEFT: i32, const RIGHT: i32>(words: Self::Words) -> Self::Words {
         words.map(|word| word.rotate_left(LEFT.cast_unsigned()))
+    }
+}
+
+impl Vectors for Portable {
+    #[inline(always)]
+    fn load(words: &[u64; LANES]) -> Self::Words {
+        *words
+    }
+
+    #[inline(always)]
+    fn store(words: Self::Words) -> [u64; LANES] {
+        words
+    }
+
+    #[inline(always)]
+    fn sub(a: Self::Words, b: Self::Words) -> Self::Words {
+        std::array::from_fn(|lane| a[lane].wrapping_sub(b[lane]))
+    }
+
+    #[inline(always)]
+    fn and(a: Self::Words, b: Self::Words) -> Self::Words {
+        std::array::from_fn(|lane| a[lane] & b[lane])
+    }
+
+    #[inline(always)]
+    fn or(a: Self::Words, b: Self::Words) -> Self::Words {
+        std::array::from_fn(|lane| a[lane] | b[lane])
+    }
+
+    #[inline(always)]
+    fn shift_left<const BITS: u32>(words: Self::Words) -> Self::Words {
+        words.map(|word| word << BITS)
+    }
+
+    #[inline(always)]
+    fn shift_right<const BITS: u32>(words: Self::Words) -> Self::Words {
+        words.map(|word| word >> BITS)
+    }
+
+    #[inline(always)]
+    fn zeros(words: Self::Words) -> u8 {
+        words.into_iter().enumerate().fold(0, |mask, (lane, word)| mask | u8::from(word == 0) << lane)
+    }
+
+    #[inline(always)]
+    fn where_equal(a: Self::Words, b: Self::Words, words: Self::Words) -> Self::Words {
+        std::array::from_fn(|lane| if a[lane] == b[lane] { words[lane] } else { 0 })
+    }
+
+    #[inline(always)]
+    fn columns(blocks: &[&[u8; 8 * LANES]; LANES]) -> [Self::Words; LANES] {
+        std::array::from_fn(|word| blocks.map(|block| u64::from_le_bytes(block.as_chunks().0[word])))
     }
 
     #[inline(always)]
@@ -216,7 +307,7 @@ mod tests {
 
     struct Arithmetic<'a> {
         words: [[u64; LANES]; 2],
-        results: &'a mut [[u64; LANES]; 8],
+        results: &'a mut [[u64; LANES]; 15],
     }
 
     impl Kernel for Arithmetic<'_> {
@@ -232,6 +323,13 @@ mod tests {
                 V::rotate::<17, 47>(a),
                 V::rotate::<21, 43>(a),
                 V::rotate::<32, 32>(a),
+                V::sub(a, b),
+                V::and(a, b),
+                V::or(a, b),
+                V::shift_left::<5>(a),
+                V::shift_right::<63>(a),
+                V::shift_right::<7>(b),
+                V::where_equal(a, V::or(a, V::splat(1)), b),
             ];
             *self.results = results.map(V::store);
         }
@@ -253,11 +351,56 @@ mod tests {
             rotated(17),
             rotated(21),
             rotated(32),
+            std::array::from_fn(|lane| a[lane].wrapping_sub(b[lane])),
+            std::array::from_fn(|lane| a[lane] & b[lane]),
+            std::array::from_fn(|lane| a[lane] | b[lane]),
+            a.map(|word| word << 5),
+            a.map(|word| word >> 63),
+            b.map(|word| word >> 7),
+            std::array::from_fn(|lane| if a[lane] & 1 == 1 { b[lane] } else { 0 }),
         ];
+        assert!(a.iter().any(|word| word & 1 == 0) && a.iter().any(|word| word & 1 == 1));
         for level in Level::available() {
-            let mut results = [[0; LANES]; 8];
+            let mut results = [[0; LANES]; 15];
             run(level, Arithmetic { words, results: &mut results });
             assert_eq!(results, expected, "{level:?}");
+        }
+    }
+
+    struct Blocks<'a> {
+        blocks: [&'a [u8; 64]; LANES],
+        columns: &'a mut [[u64; LANES]; LANES],
+        zeros: &'a mut [u8; LANES],
+    }
+
+    impl Kernel for Blocks<'_> {
+        #[inline(always)]
+        fn run<V: Vectors>(self) {
+            let columns = V::columns(&self.blocks);
+            *self.zeros = columns.map(V::zeros);
+            *self.columns = columns.map(V::store);
+        }
+    }
+
+    #[test]
+    fn blocks_become_columns_and_zeros_are_told_at_every_level() {
+        // Wherever word and block have a bit in common there is a zero; all other bytes differ.
+        let block = |block: usize| {
+            let differing = |byte: usize| u8::try_from(64 * (block % 4) + byte).unwrap().max(1);
+            std::array::from_fn(|byte| if block & (byte / 8) == 0 { differing(byte) } else { 0 })
+        };
+        let blocks: [[u8; 64]; LANES] = std::array::from_fn(block);
+        let expected: [[u64; LANES]; LANES] = std::array::from_fn(|word| {
+            std::array::from_fn(|lane| u64::from_le_bytes(*blocks[lane][8 * word..].first_chunk().unwrap()))
+        });
+        for level in Level::available() {
+            let (mut columns, mut zeros) = ([[0; LANES]; LANES], [0; LANES]);
+            run(level, Blocks { blocks: blocks.each_ref(), columns: &mut columns, zeros: &mut zeros });
+            assert_eq!(columns, expected, "{level:?}");
+            for (word, zeros) in zeros.into_iter().enumerate() {
+                let lanes = (0..LANES).filter(|lane| lane & word != 0).fold(0, |mask, lane| mask | 1 << lane);
+                assert_eq!(zeros, lanes, "{level:?} word {word}");
+            }
         }
     }
 

@@ -31,6 +31,8 @@ use random::Random;
 
 /// Frames of a run when the environment says nothing.
 const FRAMES: u64 = 400_000;
+/// Port of the service whose backends take turns.
+const SEQUENCE_PORT: u16 = 8086;
 /// Frames between two changes of the tables.
 const CHANGE: usize = 3_000;
 
@@ -191,6 +193,41 @@ fn bursts_are_the_scalar_pipeline() {
     }
     for flow in FlowOutcome::ALL {
         assert!(met.flows[usize::from(flow.code())] > 0, "{}", flow.name());
+    }
+}
+
+#[test]
+fn frames_meet_what_those_before_them_in_the_burst_have_changed() {
+    const FRAMES_OF_A_RUN: usize = 20_000;
+    let geometry = Geometry { flow_sets: 2, ..Geometry::LAB };
+    for (seed, level) in (1..).zip(Level::available()) {
+        let mut random = Random(seed);
+        let mut below = |bound: u64| usize::try_from(random.below(bound)).unwrap();
+        // Three flows of a service whose backends take turns: each new beginning of a flow shows.
+        let frames: Vec<Vec<u8>> = (0..FRAMES_OF_A_RUN)
+            .map(|_| {
+                let mut frame = tcp(VIP, SEQUENCE_PORT, 0);
+                frame[35] = [1, 2, 3][below(3)];
+                frame[47] = [0x10, 0x10, 0x10, 0x02, 0x11, 0x04][below(6)];
+                frame
+            })
+            .collect();
+        let frames: Vec<Frame<'_>> =
+            (0..).zip(&frames).map(|(at, bytes)| Frame { time_ns: at * 100_000, bytes }).collect();
+        let mut scalar = Pipeline::new(geometry);
+        let mut fast = FastEngine::at_level(geometry, level, BURST).unwrap();
+        let tables = TableImage { geometry, ..fixture::image() };
+        scalar.load(&tables).unwrap();
+        fast.load(&tables).unwrap();
+        for frames in frames.chunks(BURST) {
+            let (found, expected) = (fast.process(frames).unwrap(), scalar.process(frames).unwrap());
+            for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                assert_eq!(found, expected, "{level:?}, frame {at} of a burst");
+            }
+            assert_eq!(fast.flow_state().unwrap(), scalar.flow_state().unwrap(), "{level:?}");
+        }
+        let inserted = scalar.counters().unwrap().flows[usize::from(FlowOutcome::Inserted.code())].packets;
+        assert!(inserted > FRAMES_OF_A_RUN as u64 / 20, "{inserted}");
     }
 }
 

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use maglane_spec::endian::U32Le;
 use maglane_spec::{FlowOutcome, TableImage, Verdict};
 use maglane_sw::Trace;
-use maglane_sw::fast::{BURST, Datapath, HEADROOM, LOOK, Packet, Worker};
+use maglane_sw::fast::{BURST, Datapath, Egresses, HEADROOM, LOOK, Packet, Worker};
 
 use fixture::{VIP, image, tagged, tcp, udp, with_ipv4};
 
@@ -86,7 +86,6 @@ fn a_thousand_new_tables_during_traffic_tear_no_frame_and_move_no_flow() {
                 scope.spawn(move || {
                     let frames: Vec<Vec<u8>> = (0..FLOWS).map(frame).collect();
                     let mut buffers = vec![vec![0; HEADROOM + 128 + LOOK]; BURST];
-                    let mut traces = [Trace::BEFORE_PARSE; BURST];
                     let (mut backends, mut seen) = (HashMap::new(), [false; 256]);
                     let mut next = number * 777;
                     while !ended.load(Ordering::Relaxed) || backends.len() < usize::from(FLOWS) {
@@ -107,8 +106,9 @@ fn a_thousand_new_tables_during_traffic_tear_no_frame_and_move_no_flow() {
                                 Packet::new(buffer, HEADROOM, frame.len()).unwrap()
                             })
                             .collect();
-                        assert_eq!(worker.process(0, &mut packets, &mut traces), BURST);
-                        for ((packet, trace), flow) in packets.iter().zip(&traces).zip(flows) {
+                        assert_eq!(worker.process(0, &mut packets), Egresses { wire: u32::MAX, host: 0 });
+                        for (at, (packet, flow)) in packets.iter().zip(flows).enumerate() {
+                            let trace = worker.trace(at);
                             assert_eq!(trace.verdict, Verdict::Forward);
                             seen[usize::from(mark(packet.bytes()))] = true;
                             let before = *backends.entry(flow).or_insert(trace.backend);
@@ -157,7 +157,10 @@ fn burst(worker: &mut Worker, time_ns: u64, frames: &[Vec<u8>], buffers: &mut [V
             Packet::new(buffer, HEADROOM, frame.len()).unwrap()
         })
         .collect();
-    worker.process(time_ns, &mut packets, traces);
+    worker.process(time_ns, &mut packets);
+    for (at, trace) in traces.iter_mut().enumerate() {
+        *trace = worker.trace(at);
+    }
 }
 
 #[test]

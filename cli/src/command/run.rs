@@ -10,12 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use maglane_sw::fast::{BURST, Datapath, Worker};
+use maglane_sw::fast::{Datapath, Worker};
 use maglane_sw::io::af_packet::AfPacket;
 use maglane_sw::io::interface::Interface;
 use maglane_sw::io::port::{Mishaps, Port, PortError};
 use maglane_sw::io::signals::{Signal, Signals};
-use maglane_sw::pipeline::Trace;
 
 use self::report::Report;
 use self::site::Site;
@@ -102,17 +101,16 @@ impl Lane {
     ) -> Result<(), PortError> {
         let now_ns = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let mut look = start;
-        let mut traces = [Trace::BEFORE_PARSE; BURST];
         while !stop.load(Ordering::Relaxed) {
             let count = port.exchange(LOOK, &mut |packets, egresses| {
-                worker.process(now_ns(), packets, &mut traces);
-                for (egress, trace) in egresses.iter_mut().zip(&traces) {
-                    *egress = trace.verdict.egress();
+                let found = worker.process(now_ns(), packets);
+                for (at, egress) in egresses.iter_mut().enumerate() {
+                    *egress = found.of(at);
                 }
             })?;
             if count == 0 {
                 // Time goes on without frames too, and flows expire.
-                worker.process(now_ns(), &mut [], &mut []);
+                worker.process(now_ns(), &mut []);
             }
             if look.elapsed() >= LOOK {
                 self.tell(port.mishaps());

@@ -53,12 +53,11 @@ impl WorkerCounters {
         self.flows.add(usize::from(flow.code()), packets, bytes);
     }
 
-    /// Counts a forwarded frame; a service's id wraps at the number of services, a power of two.
+    /// Counts forwarded frames of a service, whose id wraps at the number of services, a power of two.
     #[inline(always)]
-    pub(super) fn forwarded(&self, service: u16, backend: u16, bytes: u64) {
+    fn service(&self, service: u16, packets: u64, bytes: u64) {
         let services = self.services.0.len() - 2 * MARGIN;
-        self.services.add(usize::from(service) & (services - 1), 1, bytes);
-        self.backends.add(usize::from(backend), 1, bytes);
+        self.services.add(usize::from(service) & (services - 1), packets, bytes);
     }
 
     /// Adds all of them to a sum.
@@ -86,6 +85,91 @@ impl WorkerCounters {
     }
 }
 
+/// Frames of a burst that are counted together: packets and bytes in one word, because every frame adds to both.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sum(u64);
+
+/// Bits of [`Sum`] for bytes: a burst has far less than 2^32.
+const SUM_BYTES: u32 = 32;
+
+impl Sum {
+    #[inline(always)]
+    pub(super) const fn add(&mut self, len: usize) {
+        self.0 += len as u64 + (1 << SUM_BYTES);
+    }
+
+    #[inline(always)]
+    pub(super) const fn packets(self) -> u64 {
+        self.0 >> SUM_BYTES
+    }
+
+    #[inline(always)]
+    pub(super) const fn bytes(self) -> u64 {
+        self.0 & ((1 << SUM_BYTES) - 1)
+    }
+}
+
+/// Forwarded frames of a burst: those of a service are counted together, as long as no other one's come between.
+pub(super) struct Forwarded<'a> {
+    counters: &'a WorkerCounters,
+    backends: &'a [Counter],
+    service: u16,
+    of_service: Sum,
+    all: Sum,
+    /// Those of them that found their flow in the flow table as it was to be.
+    hits: Sum,
+}
+
+impl<'a> Forwarded<'a> {
+    pub(super) fn new(counters: &'a WorkerCounters) -> Self {
+        Self {
+            counters,
+            backends: &counters.backends.0,
+            service: 0,
+            of_service: Sum::default(),
+            all: Sum::default(),
+            hits: Sum::default(),
+        }
+    }
+
+    /// Counts a frame of a backend.
+    #[inline(always)]
+    pub(super) fn backend(&self, backend: u16, len: usize) {
+        add(self.backends, usize::from(backend), 1, len as u64);
+    }
+
+    /// Counts frames of a service that found their flow in the flow table as it was to be.
+    #[inline(always)]
+    pub(super) fn hits_of(&mut self, service: u16, sum: Sum) {
+        self.hits.0 += sum.0;
+        self.others_of(service, sum);
+    }
+
+    /// Counts frames of a service.
+    #[inline(always)]
+    pub(super) fn others_of(&mut self, service: u16, sum: Sum) {
+        if service != self.service {
+            self.next(service);
+        }
+        self.of_service.0 += sum.0;
+    }
+
+    /// Counts what has not been counted yet.
+    #[inline(always)]
+    pub(super) fn end(mut self) {
+        self.next(0);
+        self.counters.verdict(Verdict::Forward, self.all.packets(), self.all.bytes());
+        self.counters.flow(FlowOutcome::Hit, self.hits.packets(), self.hits.bytes());
+    }
+
+    #[inline(always)]
+    fn next(&mut self, service: u16) {
+        self.counters.service(self.service, self.of_service.packets(), self.of_service.bytes());
+        self.all.0 += self.of_service.0;
+        (self.service, self.of_service) = (service, Sum::default());
+    }
+}
+
 impl Set {
     fn new(count: usize) -> Self {
         Self((0..count + 2 * MARGIN).map(|_| Counter::default()).collect())
@@ -93,11 +177,17 @@ impl Set {
 
     #[inline(always)]
     fn add(&self, index: usize, packets: u64, bytes: u64) {
-        // An index beyond the set is none that a checked image has.
-        let Some(counter) = self.0.get(MARGIN + index) else { return };
-        // One writer: no need for the bus to be locked.
-        let add = |to: &AtomicU64, number| to.store(to.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
-        add(&counter.packets, packets);
-        add(&counter.bytes, bytes);
+        add(&self.0, index, packets, bytes);
     }
+}
+
+/// Adds to a counter of a set.
+#[inline(always)]
+fn add(set: &[Counter], index: usize, packets: u64, bytes: u64) {
+    // An index beyond the set is none that a checked image has.
+    let Some(counter) = set.get(MARGIN + index) else { return };
+    // One writer: no need for the bus to be locked.
+    let add = |to: &AtomicU64, number| to.store(to.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
+    add(&counter.packets, packets);
+    add(&counter.bytes, bytes);
 }

@@ -64,11 +64,10 @@ impl FastEngine {
             .zip(frames)
             .filter_map(|(buffer, frame)| Packet::new(buffer, HEADROOM, frame.bytes.len()))
             .collect();
-        let mut traces = [Trace::BEFORE_PARSE; BURST];
         let time_ns = frames.iter().map(|frame| frame.time_ns).max().unwrap_or(0);
-        self.worker.process(time_ns, &mut packets, &mut traces);
-        for ((frame, packet), trace) in frames.iter().zip(&packets).zip(&traces) {
-            let Trace { verdict, service, hash, flow, backend } = *trace;
+        self.worker.process(time_ns, &mut packets);
+        for (at, (frame, packet)) in frames.iter().zip(&packets).enumerate() {
+            let Trace { verdict, service, hash, flow, backend } = self.worker.trace(at);
             let output = match verdict.egress() {
                 Egress::Wire => packet.bytes().to_vec(),
                 Egress::Host => frame.bytes.to_vec(),

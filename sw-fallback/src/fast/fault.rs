@@ -7,6 +7,7 @@ use maglane_spec::{Stage, Verdict};
 
 use super::packet::Packet;
 use super::select::Selected;
+use super::services::Found;
 use super::tables::Tables;
 #[cfg(feature = "fault")]
 use crate::fault::Fault;
@@ -35,16 +36,14 @@ pub(super) fn after_parse(
 
 /// Services that take all ports are never found.
 #[inline(always)]
-pub(super) fn after_classify(fault: Option<Stage>, tables: &Tables, row: Option<usize>) -> Option<usize> {
+pub(super) fn after_classify(fault: Option<Stage>, tables: &Tables, found: Option<Found>) -> Option<Found> {
     #[cfg(feature = "fault")]
     if fault == Some(Stage::Classify) {
         use maglane_spec::row::ServiceRow;
-        return row.filter(|&row| {
-            tables.image.services[row & !super::tables::DISABLED].flags & ServiceRow::FLAG_ALL_PORTS == 0
-        });
+        return found.filter(|found| tables.image.services[found.row()].flags & ServiceRow::FLAG_ALL_PORTS == 0);
     }
     let _ = (fault, tables);
-    row
+    found
 }
 
 /// A wrong bit of the hash's finalisation constant.
@@ -75,11 +74,12 @@ pub(super) fn after_select(fault: Option<Stage>, selected: Selected) -> Selected
 
 /// As [`Fault::after_rewrite`].
 #[inline(always)]
-pub(super) fn after_rewrite(fault: Option<Stage>, ip_offset: u8, packet: &mut Packet<'_>) {
+pub(super) fn after_rewrite(fault: Option<Stage>, ip_offset: usize, packet: &mut Packet<'_>) {
     #[cfg(feature = "fault")]
     if fault == Some(Stage::Rewrite) {
-        let frame = &mut packet.buffer[packet.start..packet.start + packet.len];
-        Fault::in_stage(Stage::Rewrite).after_rewrite(usize::from(ip_offset), frame);
+        let (start, end) = (packet.start(), packet.start() + packet.len());
+        let frame = &mut packet.buffer[start..end];
+        Fault::in_stage(Stage::Rewrite).after_rewrite(ip_offset, frame);
     }
     let _ = (fault, ip_offset, packet);
 }

@@ -1,4 +1,4 @@
-//! Flow hash of [`LANES`] packets at a time: SipHash-1-3 in vectors, one packet a lane.
+//! Flow hash of [`LANES`](crate::simd::LANES) packets at a time: SipHash-1-3 in vectors, one packet a lane.
 //!
 //! # Source
 //! Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012, section 2.
@@ -7,7 +7,7 @@ use maglane_spec::row::ServiceRow;
 use maglane_spec::siphash::{FLOW_C_ROUNDS, FLOW_D_ROUNDS, INIT, ROTATE};
 
 use super::parse::Packed;
-use crate::simd::{LANES, Portable, Vectors};
+use crate::simd::{Arithmetic, Single};
 
 /// Key and constants, as the hash starts and ends with them.
 #[derive(Clone, Copy, Debug)]
@@ -26,30 +26,28 @@ impl Key {
 
     /// Hashes of messages of `N` words, the last of which ends in the message's length.
     #[inline(always)]
-    pub(super) fn hash<V: Vectors, const N: usize>(&self, message: &[&[u64; LANES]; N]) -> [u64; LANES] {
-        let mut v = self.start.map(V::splat);
-        for words in message {
-            let words = V::load(words);
-            v[3] = V::xor(v[3], words);
+    pub(super) fn hash<A: Arithmetic, const N: usize>(&self, message: &[A::Words; N]) -> A::Words {
+        let mut v = self.start.map(A::splat);
+        for &words in message {
+            v[3] = A::xor(v[3], words);
             for _ in 0..FLOW_C_ROUNDS {
-                v = round::<V>(v);
+                v = round::<A>(v);
             }
-            v[0] = V::xor(v[0], words);
+            v[0] = A::xor(v[0], words);
         }
-        v[2] = V::xor(v[2], V::splat(self.finalisation));
+        v[2] = A::xor(v[2], A::splat(self.finalisation));
         for _ in 0..FLOW_D_ROUNDS {
-            v = round::<V>(v);
+            v = round::<A>(v);
         }
-        V::store(V::xor(V::xor(v[0], v[1]), V::xor(v[2], v[3])))
+        A::xor(A::xor(v[0], v[1]), A::xor(v[2], v[3]))
     }
 
     /// The hash of one message: of one that is rare.
     pub(super) fn hash_one(&self, message: Packed) -> u64 {
-        let [hash, ..] = match message {
-            Packed::V4(message) => self.hash::<Portable, 2>(&message.map(|word| [word; LANES]).each_ref()),
-            Packed::V6(message) => self.hash::<Portable, 5>(&message.map(|word| [word; LANES]).each_ref()),
-        };
-        hash
+        match message {
+            Packed::V4(message) => self.hash::<Single, 2>(&message),
+            Packed::V6(message) => self.hash::<Single, 5>(&message),
+        }
     }
 }
 
@@ -80,17 +78,17 @@ impl Packed {
 
 /// The paper's figure 2.1.
 #[inline(always)]
-fn round<V: Vectors>([v0, v1, v2, v3]: [V::Words; 4]) -> [V::Words; 4] {
+fn round<A: Arithmetic>([v0, v1, v2, v3]: [A::Words; 4]) -> [A::Words; 4] {
     const R: [i32; 4] =
         [ROTATE[0].cast_signed(), ROTATE[1].cast_signed(), ROTATE[2].cast_signed(), ROTATE[3].cast_signed()];
-    let (v0, v2) = (V::add(v0, v1), V::add(v2, v3));
-    let v1 = V::xor(V::rotate::<{ R[0] }, { 64 - R[0] }>(v1), v0);
-    let v3 = V::xor(V::rotate::<{ R[1] }, { 64 - R[1] }>(v3), v2);
-    let v0 = V::rotate::<32, 32>(v0);
-    let (v2, v0) = (V::add(v2, v1), V::add(v0, v3));
-    let v1 = V::xor(V::rotate::<{ R[2] }, { 64 - R[2] }>(v1), v2);
-    let v3 = V::xor(V::rotate::<{ R[3] }, { 64 - R[3] }>(v3), v0);
-    [v0, v1, V::rotate::<32, 32>(v2), v3]
+    let (v0, v2) = (A::add(v0, v1), A::add(v2, v3));
+    let v1 = A::xor(A::rotate::<{ R[0] }, { 64 - R[0] }>(v1), v0);
+    let v3 = A::xor(A::rotate::<{ R[1] }, { 64 - R[1] }>(v3), v2);
+    let v0 = A::rotate::<32, 32>(v0);
+    let (v2, v0) = (A::add(v2, v1), A::add(v0, v3));
+    let v1 = A::xor(A::rotate::<{ R[2] }, { 64 - R[2] }>(v1), v2);
+    let v3 = A::xor(A::rotate::<{ R[3] }, { 64 - R[3] }>(v3), v0);
+    [v0, v1, A::rotate::<32, 32>(v2), v3]
 }
 
 #[cfg(test)]
@@ -102,7 +100,7 @@ mod tests {
     use siphasher::sip::SipHasher13;
 
     use super::*;
-    use crate::simd::{Kernel, Level, Vectors, run};
+    use crate::simd::{Kernel, LANES, Level, Vectors, run};
 
     struct Hash<'a, const N: usize> {
         key: Key,
@@ -113,7 +111,7 @@ mod tests {
     impl<const N: usize> Kernel for Hash<'_, N> {
         #[inline(always)]
         fn run<V: Vectors>(self) {
-            *self.hashes = self.key.hash::<V, N>(&self.message);
+            *self.hashes = V::store(self.key.hash::<V, N>(&self.message.map(V::load)));
         }
     }
 
@@ -130,6 +128,8 @@ mod tests {
                 let mut oracle = SipHasher13::new_with_key(&key);
                 oracle.write(&bytes);
                 assert_eq!(hash, oracle.finish(), "{level:?} lane {lane}");
+                let alone = Key::new(&key, FINAL).hash::<Single, N>(&message.map(|words| words[lane]));
+                assert_eq!(alone, hash);
             }
         }
     }

@@ -13,7 +13,7 @@ use maglane_spec::flow::{
 use maglane_spec::limit::TIMEOUT_TICKS_MAX;
 
 use crate::flow_table::Candidate;
-use crate::io::pages::Lines;
+use crate::io::pages::{Line, Lines};
 use crate::simd::prefetch;
 
 /// Bits of a tick modulo [`TICKS`].
@@ -87,18 +87,15 @@ impl SharedFlowTable {
         self.sets.huge()
     }
 
-    /// The set of the flow with hash `h`.
+    /// The sets. Who looks at many asks once: of what is behind two pointers the compiler does not know that it stays.
     #[inline(always)]
-    pub(crate) fn set(&self, h: u64) -> &Set {
-        let sets: &[_] = &self.sets;
-        &sets[(h & 0xffff_ffff) as usize & (sets.len() - 1)].0
+    pub(crate) fn lines(&self) -> &[Line] {
+        &self.sets
     }
 
-    /// Asks for the set of the flow with hash `h`.
-    #[inline(always)]
-    pub(crate) fn prefetch(&self, h: u64) {
-        let sets: &[_] = &self.sets;
-        prefetch(sets, (h & 0xffff_ffff) as usize & sets.len().wrapping_sub(1));
+    /// The set of the flow with hash `h`.
+    pub(crate) fn set(&self, h: u64) -> &Set {
+        set(&self.sets, h)
     }
 
     /// All entries, way by way and set by set; those that are not live are zero.
@@ -136,6 +133,18 @@ impl SharedFlowTable {
     pub(crate) fn clear(&self) {
         self.sets.iter().flat_map(|line| &line.0).for_each(|entry| entry.store(0, Ordering::Relaxed));
     }
+}
+
+/// The set of the flow with hash `h` among all.
+#[inline(always)]
+pub(crate) fn set(sets: &[Line], h: u64) -> &Set {
+    &sets[(h & 0xffff_ffff) as usize & (sets.len() - 1)].0
+}
+
+/// Asks for that set.
+#[inline(always)]
+pub(crate) fn prefetch_set(sets: &[Line], h: u64) {
+    prefetch(sets, (h & 0xffff_ffff) as usize & sets.len().wrapping_sub(1));
 }
 
 /// The entries of a set, each as it was at some moment. Who reads the clock afterwards reads no earlier tick than that of

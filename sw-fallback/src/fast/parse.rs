@@ -1,4 +1,5 @@
-//! Parse, for the packets that nearly all traffic consists of: TCP and UDP without IP options that are not fragments.
+//! Parse, for the packets that nearly all traffic consists of: TCP and UDP without IP options that are not fragments, eight
+//! at a time, a packet a lane.
 //!
 //! What is not plain here, for whatever reason, goes through the scalar [`crate::stage::parse`], whose checks and order
 //! of checks decide. So this file only ever says yes, and must say it of nothing that the scalar parse refuses.
@@ -7,8 +8,9 @@ use maglane_spec::limit::FRAME_LEN_MAX;
 use maglane_spec::wire::{ethernet, ipv4, ipv6, transport};
 
 use super::low_16;
-use super::packet::{LOOK, Packet};
-use super::tables::Tables;
+use super::packet::{IP_IN_BLOCK, Packet};
+use super::tables::{TAGGED, UNTAGGED};
+use crate::simd::{LANES, Vectors};
 use crate::stage::parse::{Parsed, TcpFlags};
 
 /// The tuple as the flow hash reads it: two words for IPv4, five for IPv6.
@@ -43,135 +45,228 @@ pub(super) enum Packed {
 /// TCP flags that matter.
 const FLAGS: u8 = transport::TCP_FLAG_FIN | transport::TCP_FLAG_SYN | transport::TCP_FLAG_RST;
 
-/// Bytes from the IP header on that are looked at.
-const IP_LOOK: usize = LOOK - ethernet::HEADER_LEN - ethernet::TAG_LEN;
+/// Words of a frame's first block that a [`Pattern`] covers.
+const PATTERN: usize = 4;
 
-/// Bytes of [`Pattern`].
-const PATTERN: usize = 32;
-
-/// What the first bytes of a frame with a plain IPv4 packet are, as far as they are the same for all: destination MAC,
-/// tag, EtherType, version and header length, no fragment.
+/// What the first bytes of a frame with a plain packet are, as far as they are the same for all: destination MAC, tag,
+/// EtherType, version; for IPv4 also the header's length, and that it is no fragment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pattern {
-    bytes: [u64; PATTERN / 8],
+    bytes: [u64; PATTERN],
     /// Bits that count.
-    mask: [u64; PATTERN / 8],
+    mask: [u64; PATTERN],
+}
+
+/// The patterns of both families, of frames whose packets start at one offset.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patterns {
+    pub(super) v4: Pattern,
+    pub(super) v6: Pattern,
+}
+
+impl Patterns {
+    /// Those of frames to a MAC, or to any, whose packet starts at an offset.
+    pub(super) fn new(mac: Option<[u8; 6]>, ip_offset: usize) -> Self {
+        let not_a_fragment = ipv4::FRAGMENT_MORE_OR_OFFSET.to_be_bytes();
+        let [of_v4, of_v6] = [ethernet::ETHERTYPE_IPV4, ethernet::ETHERTYPE_IPV6].map(u16::to_be_bytes);
+        let v4: &[(usize, &[u8], &[u8])] = &[
+            (ethernet::HEADER_LEN - 2, &of_v4, &[0xff; 2]),
+            (ethernet::HEADER_LEN + ipv4::VERSION_IHL, &[ipv4::VERSION_IHL_PLAIN], &[0xff]),
+            (ethernet::HEADER_LEN + ipv4::FRAGMENT, &[0; 2], &not_a_fragment),
+        ];
+        let v6: &[(usize, &[u8], &[u8])] = &[
+            (ethernet::HEADER_LEN - 2, &of_v6, &[0xff; 2]),
+            (ethernet::HEADER_LEN + ipv6::VERSION_CLASS_LABEL, &[ipv6::VERSION << 4], &[0xf0]),
+        ];
+        Self { v4: Pattern::new(mac, ip_offset, v4), v6: Pattern::new(mac, ip_offset, v6) }
+    }
 }
 
 impl Pattern {
-    /// That of frames to a MAC, or to any, whose packet starts at an offset.
-    pub(super) fn new(mac: Option<[u8; 6]>, ip_offset: usize) -> Self {
-        let (mut bytes, mut mask) = ([0; PATTERN], [0; PATTERN]);
+    /// Beside MAC and tag: values and the bits of them that count, by where they are in an untagged frame.
+    fn new(mac: Option<[u8; 6]>, ip_offset: usize, rest: &[(usize, &[u8], &[u8])]) -> Self {
+        let (mut bytes, mut mask) = ([0; 8 * PATTERN], [0; 8 * PATTERN]);
         let mut must = |at: usize, value: &[u8], bits: &[u8]| {
             bytes[at..at + value.len()].copy_from_slice(value);
             mask[at..at + bits.len()].copy_from_slice(bits);
         };
+        let frame = IP_IN_BLOCK - ip_offset;
         if let Some(mac) = mac {
-            must(ethernet::DESTINATION, &mac, &[0xff; 6]);
+            must(frame + ethernet::DESTINATION, &mac, &[0xff; 6]);
         }
-        if ip_offset != ethernet::HEADER_LEN {
-            must(ethernet::ETHERTYPE, &ethernet::TPID.to_be_bytes(), &[0xff; 2]);
+        if ip_offset != UNTAGGED {
+            must(frame + ethernet::ETHERTYPE, &ethernet::TPID.to_be_bytes(), &[0xff; 2]);
         }
-        must(ip_offset - 2, &ethernet::ETHERTYPE_IPV4.to_be_bytes(), &[0xff; 2]);
-        must(ip_offset + ipv4::VERSION_IHL, &[ipv4::VERSION_IHL_PLAIN], &[0xff]);
-        must(ip_offset + ipv4::FRAGMENT, &[0; 2], &ipv4::FRAGMENT_MORE_OR_OFFSET.to_be_bytes());
-        let words = |bytes: [u8; PATTERN]| std::array::from_fn(|word| u64_at(&bytes, 8 * word));
+        for &(at, value, bits) in rest {
+            must(IP_IN_BLOCK - ethernet::HEADER_LEN + at, value, bits);
+        }
+        let words =
+            |bytes: [u8; 8 * PATTERN]| bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        let words = |bytes| -> [u64; PATTERN] {
+            let words: Vec<u64> = words(bytes);
+            std::array::from_fn(|word| words[word])
+        };
         Self { bytes: words(bytes), mask: words(mask) }
     }
 
+    /// What differs from the pattern: zero where nothing does.
     #[inline(always)]
-    fn matches(&self, look: &[u8; LOOK]) -> bool {
-        let differs = |word: usize| (u64_at(look, 8 * word) ^ self.bytes[word]) & self.mask[word];
-        differs(0) | differs(1) | differs(2) | differs(3) == 0
+    fn differing<V: Vectors>(&self, columns: &[V::Words; LANES]) -> V::Words {
+        let of_word =
+            |word: usize| V::and(V::xor(columns[word], V::splat(self.bytes[word])), V::splat(self.mask[word]));
+        V::or(V::or(of_word(0), of_word(1)), V::or(of_word(2), of_word(3)))
     }
 }
 
-/// Reads an IPv4 packet at an offset, if the frame is like a pattern and the packet is plain.
+/// What eight packets are, lane by lane, as far as they are plain.
+pub(super) struct Plain<V: Vectors, const N: usize> {
+    /// Bit by lane: the packet is plain if the frame is long enough, see [`fit`]. All else means nothing of others.
+    pub(super) lanes: u8,
+    pub(super) message: [V::Words; N],
+    /// Bytes of the IP packet.
+    pub(super) total_length: V::Words,
+    pub(super) dscp_ecn: V::Words,
+    /// As [`Fields::flags`].
+    pub(super) flags: V::Words,
+}
+
+/// Reads eight packets as plain IPv4.
 #[inline(always)]
-pub(super) fn plain_v4<const OFFSET: usize>(pattern: &Pattern, packet: &Packet<'_>) -> Option<(Fields, Message<2>)> {
-    let look = packet.look()?;
-    let ip: &[u8; IP_LOOK] = look[OFFSET..].first_chunk()?;
-    // What the buffer has behind a shorter frame is looked at, too: the lengths say what of it counts.
-    let total = usize::from(u16_at(ip, ipv4::TOTAL_LENGTH));
-    let protocol = ip[ipv4::PROTOCOL];
-    let (first, addresses) = (u64_at(ip, 0), u64_at(ip, ipv4::SOURCE));
-    let is_plain = pattern.matches(look)
-        & sums_to_ones(first, addresses, u32_at(ip, 8))
-        & (packet.len <= FRAME_LEN_MAX)
-        & (total + OFFSET <= packet.len)
-        & (total >= ipv4::HEADER_LEN);
-    if !is_plain {
-        return None;
+pub(super) fn plain_v4<V: Vectors>(pattern: &Pattern, first: &[V::Words; LANES]) -> Plain<V, 2> {
+    // By words of the block; the IP header starts in the middle of word 2.
+    let [_, _, start, middle, addresses, ports, tcp, _] = *first;
+    let total_length = swapped_16::<V>(V::shift_right::<48>(start));
+    let protocol = byte::<V, 40>(middle);
+    let Transport { fits, flags } = transport::<V>(protocol, V::sub(total_length, splat::<V>(ipv4::HEADER_LEN)), tcp);
+    let bad = V::or(pattern.differing::<V>(first), not_ones::<V>(V::shift_right::<32>(start), middle, addresses));
+    Plain {
+        lanes: V::zeros(bad) & fits,
+        // 4 + 4 bytes of addresses; then 2 + 2 of ports, the protocol: 13 bytes.
+        message: [addresses, last::<V>(ports, protocol, 13)],
+        total_length,
+        dscp_ecn: byte::<V, 40>(start),
+        flags,
     }
-    let flags = transport(ip, ipv4::HEADER_LEN, protocol, total - ipv4::HEADER_LEN)?;
-    // 4 + 4 bytes of addresses; then 2 + 2 of ports, the protocol: 13 bytes.
-    let last = u64::from(u32_at(ip, ipv4::HEADER_LEN)) | u64::from(protocol) << 32 | 13 << 56;
-    let dscp_ecn = ip[ipv4::DSCP_ECN];
-    Some((fields(total, OFFSET, dscp_ecn, flags), [addresses, last]))
 }
 
 /// The same for IPv6.
-#[inline(never)]
-pub(super) fn plain_v6(tables: &Tables, packet: &Packet<'_>) -> Option<(Fields, Message<5>)> {
-    let look = packet.look()?;
-    let (offset, ethertype) = link(tables, look, packet.len)?;
-    if ethertype != ethernet::ETHERTYPE_IPV6 {
-        return None;
-    }
-    let ip: &[u8; IP_LOOK] = look[offset..].first_chunk()?;
-    let available = packet.len.wrapping_sub(offset);
-    let l4_len = usize::from(u16_at(ip, ipv6::PAYLOAD_LENGTH));
-    let total = ipv6::HEADER_LEN + l4_len;
-    let first = u32_at(ip, ipv6::VERSION_CLASS_LABEL).swap_bytes();
-    let protocol = ip[ipv6::NEXT_HEADER];
-    let flags = transport(ip, ipv6::HEADER_LEN, protocol, l4_len)?;
-    let is_plain = (first >> 28 == u32::from(ipv6::VERSION)) & (packet.len >= offset) & (total <= available);
-    let word = |offset| u64_at(ip, ipv6::SOURCE + offset);
-    let last = u64::from(u32_at(ip, ipv6::HEADER_LEN)) | u64::from(protocol) << 32 | 37 << 56;
-    let dscp_ecn = (first >> 20 & 0xff) as u8;
-    is_plain.then(|| (fields(total, offset, dscp_ecn, flags), [word(0), word(8), word(16), word(24), last]))
-}
-
-/// Where the packet starts, and the EtherType before it, of a frame for us that is not too long.
 #[inline(always)]
-fn link(tables: &Tables, look: &[u8; LOOK], frame_len: usize) -> Option<(usize, u16)> {
-    let mac_differs = (u64_at(look, ethernet::DESTINATION) ^ tables.mac) & tables.mac_mask != 0;
-    if mac_differs || frame_len > FRAME_LEN_MAX {
-        return None;
+pub(super) fn plain_v6<V: Vectors>(
+    pattern: &Pattern,
+    first: &[V::Words; LANES],
+    second: &[V::Words; LANES],
+) -> Plain<V, 5> {
+    let [_, _, start, middle, ..] = *first;
+    let [source_high, source_low, destination_high, destination_low, ports, tcp, ..] = *second;
+    let l4_len = swapped_16::<V>(V::and(middle, V::splat(0xffff)));
+    let protocol = byte::<V, 16>(middle);
+    let Transport { fits, flags } = transport::<V>(protocol, l4_len, tcp);
+    // The class is the low half of the header's first byte and the high half of its second.
+    let class_high = V::and(V::shift_right::<28>(start), V::splat(0xf0));
+    let class_low = V::and(V::shift_right::<44>(start), V::splat(0x0f));
+    Plain {
+        lanes: V::zeros(pattern.differing::<V>(first)) & fits,
+        message: [source_high, source_low, destination_high, destination_low, last::<V>(ports, protocol, 37)],
+        total_length: V::add(l4_len, splat::<V>(ipv6::HEADER_LEN)),
+        dscp_ecn: V::or(class_high, class_low),
+        flags,
     }
-    let ethertype = u16_at(look, ethernet::ETHERTYPE);
-    if ethertype != ethernet::TPID {
-        return Some((ethernet::HEADER_LEN, ethertype));
-    }
-    Some((ethernet::HEADER_LEN + ethernet::TAG_LEN, u16_at(look, ethernet::ETHERTYPE + ethernet::TAG_LEN)))
 }
 
-/// Whether the one's complement sum of the 16-bit words of an IPv4 header is all ones.
-///
-/// The sum of longer words folds to that of their halves, and in either byte order it is all ones or not.
+/// Whether any of eight packets might be plain IPv6.
+#[inline(always)]
+pub(super) fn any_v6<V: Vectors>(pattern: &Pattern, first: &[V::Words; LANES]) -> bool {
+    V::zeros(pattern.differing::<V>(first)) != 0
+}
+
+/// Which of eight packets that start at an offset are within their frames, which are not too long: bit by lane.
+#[inline(always)]
+pub(super) fn fit<V: Vectors>(total_length: V::Words, ip_offset: usize, frame_len: V::Words) -> u8 {
+    let too_long = V::sub(splat::<V>(FRAME_LEN_MAX), frame_len);
+    let beyond = V::sub(V::sub(frame_len, total_length), splat::<V>(ip_offset));
+    V::zeros(negative::<V>(V::or(too_long, beyond)))
+}
+
+/// Where the packet of a frame starts if there is IP in it.
+#[inline(always)]
+pub(super) fn ip_offset(packet: &Packet<'_>) -> usize {
+    let ethertype = packet.start() + ethernet::ETHERTYPE;
+    let ethertype = packet.buffer.get(ethertype..).and_then(|rest| rest.first_chunk());
+    if ethertype == Some(&ethernet::TPID.to_be_bytes()) { TAGGED } else { UNTAGGED }
+}
+
+/// Whether IPv4 headers sum to all ones: zero where they do. The first of the three words has four bytes.
 ///
 /// # Source
-/// RFC 1071, section 2.
+/// RFC 1071, section 2: the sum of longer words folds to that of their halves, and in either byte order it is all ones or not.
 #[inline(always)]
-fn sums_to_ones(first: u64, addresses: u64, middle: u32) -> bool {
-    let (sum, carry) = first.overflowing_add(addresses);
-    // With the carry the sum cannot be 2^64 - 1, so that one more word is at most one carry.
-    let (sum, more) = sum.overflowing_add(u64::from(middle) + u64::from(carry));
-    let sum = sum + u64::from(more);
-    // The high half of a sum with itself turned round is the sum of the halves, its carry included.
-    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
-    sum.wrapping_add(sum.rotate_left(16)) >> 16 == 0xffff
+fn not_ones<V: Vectors>(start: V::Words, middle: V::Words, addresses: V::Words) -> V::Words {
+    let low = |words| V::and(words, V::splat(0xffff_ffff));
+    let halves = |words| V::add(low(words), V::shift_right::<32>(words));
+    // Five numbers of 32 bits, then three of 16, then two of which one is 2 at most.
+    let sum = V::add(start, V::add(halves(middle), halves(addresses)));
+    let low = |words| V::and(words, V::splat(0xffff));
+    let sum = V::add(low(sum), V::add(low(V::shift_right::<16>(sum)), V::shift_right::<32>(sum)));
+    let sum = V::add(low(sum), V::shift_right::<16>(sum));
+    V::xor(sum, V::splat(0xffff))
 }
 
-/// The flags of a TCP or UDP header that has so many bytes from its start to the packet's end, if it fits.
+/// What the transport headers of eight packets are.
+struct Transport<V: Vectors> {
+    /// Bit by lane: it is TCP or UDP, and fits.
+    fits: u8,
+    flags: V::Words,
+}
+
+/// Reads transport headers that have so many bytes from their start to the packet's end. In the word are bytes 8 to 15 of
+/// them, which only TCP has.
 #[inline(always)]
-fn transport(ip: &[u8; IP_LOOK], at: usize, protocol: u8, len: usize) -> Option<u8> {
-    if protocol == ipv4::PROTOCOL_UDP {
-        return (len >= transport::UDP_HEADER_LEN).then_some(0);
-    }
-    let data_offset = usize::from(ip[at + transport::TCP_DATA_OFFSET] >> 4) * 4;
-    let fits = (protocol == ipv4::PROTOCOL_TCP) & (data_offset >= transport::TCP_HEADER_LEN) & (data_offset <= len);
-    fits.then_some(ip[at + transport::TCP_FLAGS] & FLAGS)
+fn transport<V: Vectors>(protocol: V::Words, len: V::Words, tcp: V::Words) -> Transport<V> {
+    // Bits of the word: those of bytes 12 and 13.
+    const DATA_OFFSET: u32 = 32;
+    const FLAGS_AT: u32 = 40;
+    const { assert!(8 * (transport::TCP_DATA_OFFSET - 8) == 32 && 8 * (transport::TCP_FLAGS - 8) == 40) };
+    let other = |of: u8| V::xor(protocol, V::splat(u64::from(of)));
+    let udp_short = negative::<V>(V::sub(len, splat::<V>(transport::UDP_HEADER_LEN)));
+    // In units of four bytes, in the high half of its byte.
+    let header_len = V::and(V::shift_right::<{ DATA_OFFSET + 2 }>(tcp), V::splat(0x3c));
+    let header_short = negative::<V>(V::sub(header_len, splat::<V>(transport::TCP_HEADER_LEN)));
+    let tcp_short = V::or(header_short, negative::<V>(V::sub(len, header_len)));
+    let is_udp = V::zeros(V::or(other(ipv4::PROTOCOL_UDP), udp_short));
+    let is_tcp = V::zeros(V::or(other(ipv4::PROTOCOL_TCP), tcp_short));
+    let flags = V::and(V::shift_right::<FLAGS_AT>(tcp), V::splat(u64::from(FLAGS)));
+    let flags = V::where_equal(protocol, V::splat(u64::from(ipv4::PROTOCOL_TCP)), flags);
+    Transport { fits: is_udp | is_tcp, flags }
+}
+
+/// The last word of messages of so many bytes; of the ports' words the low half counts.
+#[inline(always)]
+fn last<V: Vectors>(ports: V::Words, protocol: V::Words, len: u64) -> V::Words {
+    let ports = V::and(ports, V::splat(0xffff_ffff));
+    V::or(V::or(ports, V::shift_left::<32>(protocol)), V::splat(len << 56))
+}
+
+/// A byte of each word, by its lowest bit.
+#[inline(always)]
+fn byte<V: Vectors, const BIT: u32>(words: V::Words) -> V::Words {
+    V::and(V::shift_right::<BIT>(words), V::splat(0xff))
+}
+
+/// Words of 16 bits with their bytes swapped.
+#[inline(always)]
+fn swapped_16<V: Vectors>(words: V::Words) -> V::Words {
+    V::or(V::shift_right::<8>(words), V::shift_left::<8>(V::and(words, V::splat(0xff))))
+}
+
+/// The highest bit of differences of lengths: those are short, so that it is set where they are negative.
+#[inline(always)]
+fn negative<V: Vectors>(differences: V::Words) -> V::Words {
+    V::and(differences, V::splat(1 << 63))
+}
+
+#[inline(always)]
+fn splat<V: Vectors>(number: usize) -> V::Words {
+    V::splat(number as u64)
 }
 
 /// The fields of a packet, of lengths that fit.
@@ -201,12 +296,6 @@ pub(super) fn packed_of(parsed: &Parsed) -> (Fields, Packed) {
         let addresses = u64::from(u32_at(source, 0)) | u64::from(u32_at(destination, 0)) << 32;
         (fields, Packed::V4([addresses, last | 13 << 56]))
     }
-}
-
-/// Two bytes in network order.
-#[inline(always)]
-fn u16_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u16 {
-    u16::from_be_bytes([bytes[offset], bytes[offset + 1]])
 }
 
 /// Four bytes, the first one lowest.

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
-use maglane_spec::flow::{BACKEND_SHIFT, EPOCH_SHIFT, STATE_CLOSING, STATE_ESTABLISHED, STATE_NEW, TAG_SHIFT, WAYS};
+use maglane_spec::flow::{BACKEND_SHIFT, STATE_CLOSING, STATE_ESTABLISHED, STATE_NEW, TAG_SHIFT, WAYS};
 use maglane_spec::limit::NO_BACKEND;
 use maglane_spec::row::ServiceRow;
 use maglane_spec::wire::transport::{TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN};
@@ -15,8 +15,8 @@ use super::flow_hash::Key;
 use super::flow_table::{Ages, SharedFlowTable, candidate, entry, replace, room, snapshot};
 use super::low_16;
 use super::parse::{Packed, STEERED};
-use super::tables::{BackendPlan, ServicePlan, Tables};
-use crate::simd::Vectors;
+use super::tables::{BackendPlan, Tables};
+use crate::simd::{Portable, Vectors};
 use crate::stage::select::entry as lookup_entry;
 
 /// How often an entry is tried to be written to which other workers write.
@@ -57,22 +57,6 @@ impl Selected {
 }
 
 impl Memory<'_> {
-    /// The backend of a frame without flags whose flow is established or closing and has been seen in this tick: a hit that
-    /// changes nothing, which is what most frames are. None says nothing about the others.
-    #[inline(always)]
-    pub(super) fn quick_hit<V: Vectors>(&self, service: &ServicePlan, flags: u8, h: u64) -> Option<u16> {
-        let set = self.flows.set(h);
-        let mask = V::equal_tags::<{ TAG_SHIFT.cast_signed() }>(set, h);
-        let entry = set[mask.trailing_zeros() as usize % WAYS].load(Ordering::Relaxed);
-        // Of epoch and state, what is left are state 2 or 3.
-        let state = (entry & 0xff) as u8 ^ self.tick << EPOCH_SHIFT;
-        let unchanged = state.wrapping_sub(STATE_ESTABLISHED) < 2;
-        let id = (entry >> BACKEND_SHIFT & 0xffff) as u16 & self.backend_mask();
-        let plan = &self.tables.backends[usize::from(id)];
-        let is_hit = unchanged & (flags == 0) & ((entry ^ h) >> TAG_SHIFT == 0) & (plan.owner == service.owner);
-        is_hit.then_some(id)
-    }
-
     /// What any frame meets in the flow table, and its backend or the verdict that ends its way.
     #[inline(never)]
     pub(super) fn select(&self, row: usize, flags: u8, h: u64, message: Packed) -> Selected {
@@ -81,6 +65,11 @@ impl Memory<'_> {
             return Selected::UNSUPPORTED;
         }
         let set = self.flows.set(h);
+        if flags == 0
+            && let Some(id) = self.refresh(set, service.owner, h)
+        {
+            return Selected::found(FlowOutcome::Hit, id);
+        }
         // The lookup table's answer, asked for once, whatever other workers do.
         let mut looked_up = None;
         // Each failure is another worker's success, and there are not many workers: nobody waits.
@@ -125,6 +114,20 @@ impl Memory<'_> {
                 answer => answer,
             },
         }
+    }
+
+    /// The backend of a frame without flags whose flow is there, which then has been seen in this tick and is established
+    /// if it was new. None says nothing about others: an entry that looks like the flow's may have expired.
+    #[inline(always)]
+    fn refresh(&self, set: &[AtomicU64; WAYS], owner: u32, h: u64) -> Option<u16> {
+        let mask = Portable::equal_tags::<{ TAG_SHIFT.cast_signed() }>(set, h);
+        let place = set.get(mask.trailing_zeros() as usize)?;
+        let word = place.load(Ordering::Acquire);
+        let ages = Ages::from_word(self.clock.load(Ordering::Acquire));
+        let id = (word >> BACKEND_SHIFT & 0xffff) as u16 & self.backend_mask();
+        let is_hit = (word ^ h) >> TAG_SHIFT == 0 && ages.live(word) && self.backend(id).owner == owner;
+        let state = state_after((word & 3) as u8, 0);
+        (is_hit && replace(place, word, entry(h, id, ages.tick, state))).then_some(id)
     }
 
     /// What becomes of a frame without a hit: as inserted, when it is to leave an entry.
