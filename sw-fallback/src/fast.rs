@@ -23,6 +23,7 @@ mod engine;
 mod fault;
 mod flow_hash;
 mod flow_table;
+mod host;
 mod packet;
 mod parse;
 mod rewrite;
@@ -31,6 +32,7 @@ mod tables;
 
 pub use datapath::Datapath;
 pub use engine::FastEngine;
+pub use host::Placer;
 pub use packet::{HEADROOM, LOOK, Packet};
 
 use self::burst::{Burst, Room};
@@ -67,6 +69,11 @@ impl Worker {
     #[must_use]
     pub fn at_level(datapath: Arc<Datapath>, level: Level) -> Self {
         let counters = datapath.join();
+        Self::counting(datapath, level, counters)
+    }
+
+    /// One that counts where it is told to.
+    fn counting(datapath: Arc<Datapath>, level: Level, counters: Arc<WorkerCounters>) -> Self {
         Self { datapath, counters, level, room: Box::new(Room::new()), fault: None }
     }
 
