@@ -18,6 +18,7 @@ pub mod flow_table;
 pub mod io;
 pub mod pipeline;
 pub mod simd;
+pub mod slow;
 pub mod stage;
 mod tick;
 
