@@ -2,8 +2,8 @@
 
 use maglane_sw::slow::Fate::*;
 use maglane_sw::slow::limit::{
-    OUTBOX_FRAMES_MAX, PLACED_DATAGRAMS_MAX, WAITING_BYTES_IN_ALL_MAX, WAITING_BYTES_MAX, WAITING_DATAGRAMS_MAX,
-    WAITING_PIECES_MAX,
+    OUTBOX_BYTES_MAX, OUTBOX_FRAMES_MAX, PLACED_DATAGRAMS_MAX, WAITING_BYTES_IN_ALL_MAX, WAITING_BYTES_MAX,
+    WAITING_DATAGRAMS_MAX, WAITING_PIECES_MAX,
 };
 
 use crate::fixture::{VIP, image, udp, udp_v6, with_ipv4};
@@ -102,4 +102,28 @@ fn bytes_that_wait_are_bounded_in_all_and_by_datagram() {
     );
     assert_eq!(host.sends(0, &small[0]).len(), 1 + WAITING_PIECES_MAX);
     const { assert!(OUTBOX_FRAMES_MAX > 32 * (1 + WAITING_PIECES_MAX)) };
+}
+
+#[test]
+fn outbox_that_nobody_empties_is_bounded_and_what_has_no_room_is_counted() {
+    let mut host = Host::new(image());
+    host.is_stuck = true;
+    let whole = pieces(&udp(VIP, 53, 400), 7, &[40]);
+    for _ in 0..OUTBOX_FRAMES_MAX {
+        assert_eq!(host.sends(0, &whole[0]).len(), 1);
+    }
+    assert_eq!(host.sends(0, &whole[0]).len(), 0);
+    // A packet that would leave in several pieces leaves in none.
+    let big = with_ipv4(&udp(VIP, 53, 9_000), 6, &[0, 0]);
+    assert_eq!(host.sends(0, &big).len(), 0);
+    assert_eq!(host.fates(), [(FragmentForwarded, OUTBOX_FRAMES_MAX as u64), (Unsent, 2)].into());
+
+    let mut host = Host::new(image());
+    host.is_stuck = true;
+    let bytes: usize = host.sends(0, &big).iter().map(Vec::len).sum();
+    while !host.sends(0, &big).is_empty() {}
+    let counters = host.counters();
+    let packets = counters.of(TooBigFragmented);
+    assert_eq!((counters.of(Unsent), counters.sent), (1, packets * 7));
+    assert_eq!(usize::try_from(packets).unwrap(), OUTBOX_BYTES_MAX / bytes);
 }

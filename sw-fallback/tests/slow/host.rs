@@ -17,6 +17,8 @@ pub(crate) struct Host {
     worker: Worker,
     slow: Mutex<SlowPath>,
     outbox: Outbox,
+    /// Whether what leaves is not sent.
+    pub(crate) is_stuck: bool,
     /// Frames that the slow path has looked at.
     looked_at: u64,
 }
@@ -30,6 +32,7 @@ impl Host {
             slow: Mutex::new(SlowPath::new(Arc::clone(&datapath))),
             datapath,
             outbox: Outbox::new(),
+            is_stuck: false,
             looked_at: 0,
         }
     }
@@ -42,10 +45,13 @@ impl Host {
         self.worker.process(time_ns, &mut packets, &mut traces);
         self.looked_at += u64::from(SlowPath::wants(traces[0].verdict));
         let before = self.slow.lock().unwrap().counters().sent;
+        let unsent = self.outbox.frames().count();
         divert(&self.slow, time_ns, &packets, &traces, &mut egresses, &mut self.outbox);
-        let sent: Vec<Vec<u8>> = self.outbox.frames().map(<[u8]>::to_vec).collect();
-        self.outbox.clear();
+        let sent: Vec<Vec<u8>> = self.outbox.frames().skip(unsent).map(<[u8]>::to_vec).collect();
         assert_eq!(self.slow.lock().unwrap().counters().sent, before + sent.len() as u64);
+        if !self.is_stuck {
+            self.outbox.clear();
+        }
         (egresses[0], sent)
     }
 
