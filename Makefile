@@ -41,7 +41,7 @@ guest-new: setup ## the driver on vfio-pci, the card behind vfio-user, in a newe
 	$(CARGO) test --locked --workspace --features maglane-sw/fault --test maglane -- \
 	  --ignored --nocapture card_behind_vfio_user
 
-fuzz: setup ## fuzz frames, the slow path, tables, captures and configurations, FUZZ_SECONDS each (20 minutes; a nightly compiler)
+fuzz: setup ## fuzz frames, slow path, tables, captures, configurations, FUZZ_SECONDS each (20 minutes; a nightly compiler)
 	@cargo fuzz --version > /dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
 	@cargo +nightly --version > /dev/null 2>&1 || rustup toolchain install nightly --profile minimal
 	@mkdir -p fuzz/corpus/frames fuzz/corpus/host fuzz/corpus/tables fuzz/corpus/capture fuzz/corpus/config

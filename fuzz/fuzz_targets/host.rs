@@ -1,5 +1,5 @@
-//! Goal: no sequence of passed frames makes the host's slow path panic, lose a frame from its counts, keep more than its limits
-//! say, or send more than came in.
+//! Goal: no sequence of passed frames makes the host's slow path panic, lose a frame from its counts, keep more than its
+//! limits say, or send more than came in.
 
 #![no_main]
 

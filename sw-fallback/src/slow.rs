@@ -5,9 +5,9 @@
 //! kernel's. The decisions and their sources are in `docs/wire-contract.md`, "Slow path on the host".
 //!
 //! It neither receives nor sends: what leaves is put into an [`Outbox`]. It counts beside the pipeline, never in it. All its
-//! memory is bounded ([`limit`]), whatever comes. One slow path serves all workers of an interface, behind a lock: pieces of a
-//! datagram may come in at different workers, and a limit on answers that each worker had for itself would be none. Its unit
-//! of work is a frame.
+//! memory is bounded ([`limit`]), whatever comes. One slow path serves all workers of an interface, behind a lock: pieces of
+//! a datagram may come in at different workers, and a limit on answers that each worker had for itself would be none. Its
+//! unit of work is a frame.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -130,7 +130,8 @@ impl SlowPath {
     }
 
     /// Does what there is to do about a frame that came in at a time, in nanoseconds since any epoch, unchanged by the
-    /// pipeline, which says `trace` of it. Where the frame itself goes is returned: to the host, or nowhere when it was taken.
+    /// pipeline, which says `trace` of it. Where the frame itself goes is returned: to the host, or nowhere when it was
+    /// taken.
     pub fn take(&mut self, time_ns: u64, frame: &[u8], trace: &Trace, outbox: &mut Outbox) -> Egress {
         if !Self::wants(trace.verdict) {
             return trace.verdict.egress();

@@ -25,7 +25,7 @@ fates! {
     Passed = "passed";
     /// A piece that went to its datagram's backend, cut into smaller ones where it had to be.
     FragmentForwarded = "fragment_forwarded";
-    /// A piece that no datagram can have: empty, past the longest packet, or not the last and no multiple of eight bytes long.
+    /// A piece that no datagram has: empty, past the longest packet, or not the last and no multiple of eight bytes long.
     FragmentMalformed = "fragment_malformed";
     /// A first piece without the whole transport header, or a later one that lies over it.
     FragmentTiny = "fragment_tiny";

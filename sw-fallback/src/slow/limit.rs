@@ -14,8 +14,8 @@ pub const WAITING_PIECES_MAX: usize = 64;
 pub const WAITING_BYTES_MAX: usize = 65_536 + WAITING_PIECES_MAX * 64;
 /// Bytes of all frames that wait, at most.
 pub const WAITING_BYTES_IN_ALL_MAX: usize = 4 << 20;
-/// How long pieces wait for the first one, from when the first of them came, in nanoseconds. Reordering on a path is a matter
-/// of milliseconds.
+/// How long pieces wait for the first one, from when the first of them came, in nanoseconds. Reordering on a path is a
+/// matter of milliseconds.
 pub const WAIT_NS: u64 = 1_000_000_000;
 
 /// Datagrams at most whose backend is known.

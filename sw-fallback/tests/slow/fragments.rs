@@ -193,6 +193,39 @@ fn tag_does_not_tell_datagrams_apart_and_stays_each_pieces_own() {
 }
 
 #[test]
+fn pieces_that_come_in_at_different_workers_find_each_other() {
+    const DATAGRAMS: u16 = 300;
+    let mut host = Host::new(image());
+    let mut others = [host.another(), host.another()];
+    let whole = |number: u16| {
+        let mut frame = udp(VIP_ALL_UDP, 7, 1_000);
+        frame[34..36].copy_from_slice(&number.to_be_bytes());
+        frame
+    };
+    let all: Vec<Vec<Vec<u8>>> =
+        (0..DATAGRAMS).map(|number| pieces(&whole(number), number.into(), &[240, 304])).collect();
+    let sent: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = std::iter::once(&mut host)
+            .chain(&mut others)
+            .zip(0..)
+            .map(|(worker, piece): (_, usize)| {
+                let all = &all;
+                scope.spawn(move || all.iter().flat_map(|pieces| worker.sends(0, &pieces[piece])).collect::<Vec<_>>())
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    assert_eq!((sent.len(), host.fates()), (900, [(FragmentForwarded, 900)].into()));
+    assert_eq!(host.counters().sent, 900);
+    for number in 0..DATAGRAMS {
+        let of_datagram = |frame: &&Vec<u8>| tunnelled(frame).inner[18..20] == number.to_be_bytes();
+        let own: Vec<Vec<u8>> = sent.iter().filter(of_datagram).cloned().collect();
+        assert_eq!(reassembled(&own), whole(number)[34..]);
+        assert!(own.iter().all(|frame| tunnelled(frame).outer == tunnelled(&own[0]).outer));
+    }
+}
+
+#[test]
 fn duplicates_go_where_the_first_went_and_touch_the_flow_table_once() {
     let mut host = Host::new(image());
     let pieces = pieces(&tcp(VIP, 8086, 600), ID, &[320, 16]);

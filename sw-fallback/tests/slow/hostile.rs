@@ -61,7 +61,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn hostile_frames_have_one_fate_each_and_no_more_memory_than_there_is(recipes in prop::collection::vec(recipe(), 1..120)) {
+    fn hostile_frames_have_one_fate_each_in_bounded_memory(recipes in prop::collection::vec(recipe(), 1..120)) {
         let templates = templates();
         let mut host = Host::new(image());
         let (mut time_ns, mut bytes_in, mut bytes_out) = (0, 0, 0);

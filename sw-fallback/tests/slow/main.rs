@@ -3,8 +3,8 @@
 //! is counted once.
 //!
 //! Method: frames go through a worker and the slow path as `maglane run` has them go. What leaves is read by `etherparse`,
-//! other people's code, which also puts the pieces together again; what it must be is the scalar pipeline's work on the whole
-//! packet, or written down from the RFCs.
+//! other people's code, which also puts the pieces together again; what it must be is the scalar pipeline's work on the
+//! whole packet, or written down from the RFCs.
 
 // Helpers of tests panic as tests do.
 #![allow(clippy::unwrap_used)]
