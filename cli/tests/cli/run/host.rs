@@ -1,10 +1,12 @@
 //! What `maglane run` does about frames that the pipeline passes: fragments, packets that are too big, pings.
 
+use std::net::UdpSocket;
+
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use serde_json::{Value, json};
 
 use super::frames::{CLIENT, VIP, VIP_6, VIP_GAME, datagram, pieces, pieces_6, ping, ping_6, segment, segment_6};
-use super::network::{Machine, Wire, is_inside};
+use super::network::{Machine, Wire, ip, is_inside};
 use super::site;
 
 /// Where the packet of a frame starts.
@@ -44,10 +46,16 @@ pub(super) fn check_traffic(host: &Value, verdicts: &Value, frames: &[Vec<u8>]) 
     assert!(host["held"].as_u64() > Some(50), "{host}");
 }
 
-/// What came back that is ICMP: addresses, both with all their bytes, and the message.
+/// What came back to the router that is ICMP.
 fn said(frame: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    assert_eq!(frame[..6], [2, 0, 0, 0, 0, 2]);
+    said_to(frame)
+}
+
+/// What came back that is ICMP: addresses, both with all their bytes, and the message.
+fn said_to(frame: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     let sliced = SlicedPacket::from_ethernet(frame).unwrap();
-    assert_eq!((&frame[..6], &frame[6..12]), (&[2, 0, 0, 0, 0, 2][..], &[2, 0, 0, 0, 0, 1][..]));
+    assert_eq!(frame[6..12], [2, 0, 0, 0, 0, 1]);
     match (sliced.net.unwrap(), sliced.transport.unwrap()) {
         (NetSlice::Ipv4(ip), TransportSlice::Icmpv4(icmp)) => {
             assert_eq!(icmp.checksum(), icmp.icmp_type().calc_checksum(icmp.payload()));
@@ -156,4 +164,33 @@ fn live_packets_that_are_too_big_are_cut_or_answered_and_pings_are_answered() {
 near: 6 sent, 2 flows
 ";
     assert!(ran.stdout.contains("near: 5 frames in ") && ran.stdout.ends_with(counts), "{}", ran.stdout);
+}
+
+#[test]
+fn live_client_that_is_told_the_size_sends_pieces_which_arrive() {
+    if !is_inside("run::host::live_client_that_is_told_the_size_sends_pieces_which_arrive") {
+        return;
+    }
+    let folder = site();
+    let machine = Machine::running(&folder, 1);
+    let wire = &mut Wire::new();
+    // The client is this kernel: what it is told it believes or not.
+    ip("addr add 198.51.100.7/24 dev far");
+    ip("route add 192.0.2.20 dev far");
+    ip("neigh add 192.0.2.20 lladdr 02:00:00:00:00:01 dev far");
+    let socket = UdpSocket::bind("198.51.100.7:40000").unwrap();
+    let datagram: Vec<u8> = (0..1_450_u16).map(|number| number.to_le_bytes()[0]).collect();
+    // Linux has routers not cut its datagrams, and cuts them itself to the size that it has been told.
+    socket.send_to(&datagram, "192.0.2.20:7777").unwrap();
+    let (_, _, message) = said_to(&wire.exchange(&[], 1)[0]);
+    let mtu = u16::from_be_bytes([message[6], message[7]]);
+    assert!(message[..2] == [3, 4] && [1_356, 1_376].contains(&mtu), "{message:02x?}");
+    socket.send_to(&datagram, "192.0.2.20:7777").unwrap();
+    let back = wire.exchange(&[], 2);
+    let inner: Vec<&[u8]> = back.iter().map(|frame| tunnelled(frame).unwrap().1).collect();
+    assert_eq!([&inner[0][28..], &inner[1][20..]].concat(), datagram);
+    machine.signal("-TERM");
+    let ran = machine.ended().ended(0);
+    let total: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(total["host"]["fates"], json!({"fragment_forwarded": 2, "too_big_answered": 1}));
 }

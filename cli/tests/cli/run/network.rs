@@ -194,6 +194,7 @@ pub(super) fn remove_wire() {
     let _gone = Command::new("ip").args(["link", "delete", "far"]).output();
 }
 
-fn ip(words: &str) {
+/// Runs `ip` with words.
+pub(super) fn ip(words: &str) {
     assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "ip {words}");
 }
