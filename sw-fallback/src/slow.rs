@@ -9,6 +9,8 @@
 //! a datagram may come in at different workers, and a limit on answers that each worker had for itself would be none. Its
 //! unit of work is a frame.
 
+#![forbid(unsafe_code)]
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use maglane_spec::wire::{icmp, ipv4, ipv6, transport};
