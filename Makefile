@@ -41,13 +41,13 @@ guest-new: setup ## the driver on vfio-pci, the card behind vfio-user, in a newe
 	$(CARGO) test --locked --workspace --features maglane-sw/fault --test maglane -- \
 	  --ignored --nocapture card_behind_vfio_user
 
-fuzz: setup ## fuzz frames, tables, captures and configurations, FUZZ_SECONDS each (16 minutes; a nightly compiler)
+fuzz: setup ## fuzz frames, slow path, tables, captures, configurations, FUZZ_SECONDS each (20 minutes; a nightly compiler)
 	@cargo fuzz --version > /dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
 	@cargo +nightly --version > /dev/null 2>&1 || rustup toolchain install nightly --profile minimal
-	@mkdir -p fuzz/corpus/frames fuzz/corpus/tables fuzz/corpus/capture fuzz/corpus/config
+	@mkdir -p fuzz/corpus/frames fuzz/corpus/host fuzz/corpus/tables fuzz/corpus/capture fuzz/corpus/config
 	@cp tests/captures/*.pcap tests/corpus/*.pcap fuzz/corpus/capture
 	@cp examples/*.toml tests/corpus/*.toml fuzz/corpus/config
-	for target in frames tables capture config; do \
+	for target in frames host tables capture config; do \
 	  cargo +nightly fuzz run --sanitizer none $$target -- \
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 || exit 1; \
 	done

@@ -1,19 +1,20 @@
 //! What the fuzz targets share: frames made of valid ones, and what must hold of every outcome.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use arbitrary::Arbitrary;
 use maglane_spec::verdict::Egress;
 use maglane_spec::{FlowOutcome, TableImage};
-use maglane_sw::Pipeline;
 use maglane_sw::engine::{Engine, Frame, Outcome};
-use maglane_sw::fast::FastEngine;
+use maglane_sw::fast::{Datapath, FastEngine, HEADROOM, LOOK, Packet, Worker};
+use maglane_sw::slow::{Outbox, SlowPath, divert, limit};
+use maglane_sw::Pipeline;
 
 #[allow(dead_code)]
 #[path = "../../sw-fallback/src/fixture.rs"]
 mod fixture;
 
-use fixture::{VIP, VIP_ALL_TCP, VIP_ALL_UDP, VIP_V6, icmp_error, reply, tagged, tcp, tcp_v6, udp, udp_v6};
+use fixture::{VIP, VIP_ALL_TCP, VIP_ALL_UDP, VIP_V6, icmp_error, reply, tagged, tcp, tcp_v6, udp, udp_v6, with_ipv4};
 
 /// Nanoseconds of a millisecond.
 const MS_NS: u64 = 1_000_000;
@@ -30,6 +31,34 @@ static TEMPLATES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let v6 = [(2, 0, 48), (1, 4, 60)].map(|(kind, code, len)| icmp_error(kind, code, &reply(&all[13]), len));
     all.into_iter().chain(tags).chain(v4).chain(v6).collect()
 });
+
+/// Frames that reach the host's slow path, and every part of it.
+static PASSED: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let mut all = vec![tcp(VIP, 80, 1_460), tcp_v6(VIP_V6, 8091, 1_460), tcp(VIP, 80, 0)];
+    all.push(with_ipv4(&tcp(VIP, 80, 3_000), 6, &[0, 0]));
+    // First pieces and later ones, the last too.
+    for frame in [udp(VIP, 53, 24), tcp(VIP_ALL_TCP, 7, 12)] {
+        all.extend([[0x20, 0], [0x20, 4], [0, 4], [0, 8]].map(|field| with_ipv4(&frame, 6, &field)));
+    }
+    for frame in [udp_v6(VIP_V6, 8092, 24), tcp_v6(VIP_V6, 8091, 12)] {
+        all.extend([[0, 1], [0, 33], [0, 32], [0, 0]].map(|field| piece_v6(&frame, field)));
+    }
+    // An echo request with its checksum: of nothing but the type.
+    let echo = [&tcp(VIP, 80, 0)[..34], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]].concat();
+    all.push(with_ipv4(&with_ipv4(&echo, 2, &[0, 28]), 9, &[1]));
+    let tags: Vec<Vec<u8>> = all.iter().step_by(3).map(|frame| tagged(frame, 0x2064)).collect();
+    all.into_iter().chain(tags).collect()
+});
+
+/// The frame with a fragment header, whose offset and flags are given, between IPv6 header and payload.
+fn piece_v6(frame: &[u8], [high, low]: [u8; 2]) -> Vec<u8> {
+    let header = [frame[20], 0, high, low, 0, 0, 0, 7];
+    let mut piece = [&frame[..54], &header, &frame[54..]].concat();
+    let len = u16::from_be_bytes([frame[18], frame[19]]) + 8;
+    piece[18..20].copy_from_slice(&len.to_be_bytes());
+    piece[20] = 44;
+    piece
+}
 
 /// A frame: a template with some bytes overwritten, cut or grown.
 #[derive(Arbitrary, Debug)]
@@ -51,7 +80,17 @@ impl Recipe {
     /// The frame's bytes.
     #[must_use]
     pub fn frame(&self) -> Vec<u8> {
-        let mut frame = TEMPLATES[usize::from(self.template) % TEMPLATES.len()].clone();
+        self.of(&TEMPLATES)
+    }
+
+    /// Those of a frame for the slow path.
+    #[must_use]
+    pub fn passed(&self) -> Vec<u8> {
+        self.of(&PASSED)
+    }
+
+    fn of(&self, templates: &[Vec<u8>]) -> Vec<u8> {
+        let mut frame = templates[usize::from(self.template) % templates.len()].clone();
         let l3 = l3(&frame);
         let port = if frame[l3] >> 4 == 6 { l3 + 41 } else { l3 + 21 };
         frame[port] = self.client;
@@ -140,6 +179,40 @@ pub fn compare(tables: &[&TableImage], recipes: &[Recipe]) {
         assert_eq!(found, expected);
         let [expected, found] = engines.each_mut().map(|engine| engine.flow_state().expect("software does not stop"));
         assert_eq!(found, expected);
+    }
+}
+
+/// Sends frames through a worker and the slow path, and checks that each has one fate, that no more is kept than may be, and
+/// that nothing is amplified.
+///
+/// # Panics
+/// When something does not hold.
+pub fn host(recipes: &[Recipe]) {
+    let image = image();
+    let datapath = Arc::new(Datapath::new(image.geometry).expect("there is memory"));
+    datapath.load(Arc::new(image)).expect("tables of the right sizes fit");
+    let mut worker = Worker::new(Arc::clone(&datapath));
+    let slow = Mutex::new(SlowPath::new(datapath));
+    let (mut outbox, mut looked_at, mut time_ns) = (Outbox::new(), 0, 0);
+    let (mut bytes_in, mut bytes_out) = (0, 0);
+    for recipe in recipes {
+        time_ns += u64::from(recipe.pause) * u64::from(fixture::TICK_MS) * MS_NS / 4;
+        let frame = recipe.passed();
+        let mut buffer = [&[0; HEADROOM][..], &frame, &[0; LOOK]].concat();
+        let Some(packet) = Packet::new(&mut buffer, HEADROOM, frame.len()) else { unreachable!("there is room") };
+        let (mut packets, mut egresses) = ([packet], [Egress::Host]);
+        let found = worker.process(time_ns, &mut packets);
+        divert(&slow, time_ns, &packets, &worker, found, &mut egresses, &mut outbox);
+        looked_at += u64::from(SlowPath::wants(worker.trace(0).verdict));
+        // Outer headers and those of pieces are not many.
+        bytes_in += frame.len() + 300;
+        bytes_out += outbox.frames().map(<[u8]>::len).sum::<usize>();
+        outbox.clear();
+        let counters = slow.lock().unwrap_or_else(PoisonError::into_inner).counters();
+        let fates: u64 = counters.fates().map(|(_, frames)| frames).sum();
+        assert_eq!(fates + counters.kept.pieces as u64, looked_at, "every frame is counted once");
+        assert!(counters.kept.bytes <= limit::WAITING_BYTES_IN_ALL_MAX);
+        assert!(bytes_out <= bytes_in, "{bytes_out} bytes out for {bytes_in}");
     }
 }
 

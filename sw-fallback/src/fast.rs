@@ -24,6 +24,7 @@ mod engine;
 mod fault;
 mod flow_hash;
 mod flow_table;
+mod host;
 mod packet;
 mod parse;
 mod rewrite;
@@ -34,6 +35,7 @@ mod tables;
 
 pub use datapath::Datapath;
 pub use engine::FastEngine;
+pub use host::Placer;
 pub use packet::{HEADROOM, LOOK, Packet};
 
 use self::burst::Burst;
@@ -71,6 +73,11 @@ impl Worker {
     #[must_use]
     pub fn at_level(datapath: Arc<Datapath>, level: Level) -> Self {
         let counters = datapath.join();
+        Self::counting(datapath, level, counters)
+    }
+
+    /// One that counts where it is told to.
+    fn counting(datapath: Arc<Datapath>, level: Level, counters: Arc<WorkerCounters>) -> Self {
         Self { datapath, counters, level, room: Box::new(Room::new()), fault: None }
     }
 

@@ -1,4 +1,5 @@
-//! The pipeline in plain Rust, for servers without the card, with capture files and live interfaces for it.
+//! The pipeline in plain Rust, for servers without the card, with capture files and live interfaces for it, and what the
+//! host does about frames that it passes.
 //!
 //! It is the software twin of the gateware: same frames and tables in, same frames, verdicts, counters
 //! and flow table out. It
@@ -18,6 +19,7 @@ pub mod flow_table;
 pub mod io;
 pub mod pipeline;
 pub mod simd;
+pub mod slow;
 pub mod stage;
 mod tick;
 

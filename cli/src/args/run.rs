@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 /// Balance live traffic in software: frames of an interface to its backends, until Ctrl-C
 ///
 /// Frames to a virtual address leave by the same interface, in their tunnel; all others are the kernel's, as if this did not
-/// run. The virtual addresses must be routed to this machine and not be its own. Counters are told once a second.
+/// run. Fragments stay together, what is too big for the tunnel is cut or answered, and pings are answered. The virtual
+/// addresses must be routed to this machine and not be its own. Counters are told once a second.
 ///
 /// SIGHUP has the configuration read again: tables change between two bursts, and flows stay where they are. Ctrl-C and
 /// SIGTERM end it.

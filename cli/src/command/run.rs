@@ -15,6 +15,7 @@ use maglane_sw::io::af_packet::AfPacket;
 use maglane_sw::io::interface::Interface;
 use maglane_sw::io::port::{Mishaps, Port, PortError};
 use maglane_sw::io::signals::{Signal, Signals};
+use maglane_sw::slow::{Outbox, SlowPath, divert};
 
 use self::report::Report;
 use self::site::Site;
@@ -45,14 +46,21 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
     let start = Instant::now();
     let stop = AtomicBool::new(false);
     let lanes: Vec<Lane> = ports.iter().map(|_| Lane::default()).collect();
+    // One for all workers, too: pieces of a datagram may come in at different ones.
+    let slow = Mutex::new(SlowPath::new(Arc::clone(&datapath)));
+    let host = || {
+        let mut slow = slow.lock().unwrap_or_else(PoisonError::into_inner);
+        slow.expire(elapsed_ns(start));
+        slow.counters()
+    };
     let mishaps = || lanes.iter().map(Lane::mishaps).fold(Mishaps::default(), Mishaps::and);
     thread::scope(|scope| {
         let workers: Vec<_> = ports
             .into_iter()
             .zip(&lanes)
             .map(|(mut port, lane)| {
-                let (worker, stop) = (Worker::new(Arc::clone(&datapath)), &stop);
-                scope.spawn(move || lane.serve(&mut port, worker, start, stop))
+                let (worker, slow, stop) = (Worker::new(Arc::clone(&datapath)), &slow, &stop);
+                scope.spawn(move || lane.serve(&mut port, worker, slow, start, stop))
             })
             .collect();
         let mut told = Ok(());
@@ -68,7 +76,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
                 None => {}
             }
             if Instant::now() >= next {
-                told = report.interval(&mut console, &datapath, mishaps());
+                told = report.interval(&mut console, &datapath, &host(), mishaps());
                 next += INTERVAL;
             }
         }
@@ -79,7 +87,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
             .collect();
         told?;
         // The totals are worth having even when the interface has gone.
-        report.total(&mut console, &datapath, mishaps())?;
+        report.total(&mut console, &datapath, &host(), mishaps())?;
         console.flush()?;
         served?;
         Ok(true)
@@ -96,21 +104,25 @@ impl Lane {
         &self,
         port: &mut impl Port,
         mut worker: Worker,
+        slow: &Mutex<SlowPath>,
         start: Instant,
         stop: &AtomicBool,
     ) -> Result<(), PortError> {
-        let now_ns = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let mut look = start;
+        let mut outbox = Outbox::new();
         while !stop.load(Ordering::Relaxed) {
             let count = port.exchange(LOOK, &mut |packets, egresses| {
-                let found = worker.process(now_ns(), packets);
-                for (at, egress) in egresses.iter_mut().enumerate() {
-                    *egress = found.of(at);
-                }
+                let now_ns = elapsed_ns(start);
+                let found = worker.process(now_ns, packets);
+                divert(slow, now_ns, packets, &worker, found, egresses, &mut outbox);
             })?;
+            if !outbox.is_empty() {
+                port.send(&mut outbox.frames());
+                outbox.clear();
+            }
             if count == 0 {
                 // Time goes on without frames too, and flows expire.
-                worker.process(now_ns(), &mut []);
+                worker.process(elapsed_ns(start), &mut []);
             }
             if look.elapsed() >= LOOK {
                 self.tell(port.mishaps());
@@ -128,4 +140,9 @@ impl Lane {
     fn mishaps(&self) -> Mishaps {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Time as all workers count it.
+fn elapsed_ns(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

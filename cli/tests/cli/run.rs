@@ -1,9 +1,10 @@
-//! Goal: `maglane run` does to live frames what `maglane replay` does to the same in a capture, byte for byte, and nothing
-//! else; it refuses a machine where more than that would happen.
+//! Goal: `maglane run` does to live frames what `maglane replay` does to the same in a capture, byte for byte, and beside
+//! that what the host does about frames that are passed; it refuses a machine where more than that would happen.
 //!
 //! Method: two network namespaces and a veth pair. The program runs in one, the other end of the wire is here.
 
 mod frames;
+mod host;
 mod network;
 
 use std::collections::BTreeMap;
@@ -56,12 +57,15 @@ fn with_read_only(mut flows: Value) -> Value {
 fn live_frames_leave_as_replayed(frames: &[Vec<u8>], workers: usize) {
     let (mut expected, report) = replayed(frames);
     let verdicts = &report["verdicts"];
-    for verdict in ["forward", "pass_not_ip", "pass_fragment", "pass_no_service", "pass_other_mac", "pass_too_big"] {
+    let others = ["pass_not_ip", "pass_fragment", "pass_no_service", "pass_other_mac", "pass_too_big", "pass_icmp"];
+    for verdict in ["forward"].into_iter().chain(others) {
         assert!(verdicts[verdict]["packets"].as_u64() > Some(50), "{verdict}: {verdicts}");
     }
     let folder = site();
     let machine = Machine::running(&folder, workers);
-    let mut back = Wire::new().exchange(frames, expected.len());
+    let pieces = usize::try_from(verdicts["pass_fragment"]["packets"].as_u64().unwrap()).unwrap();
+    let back = Wire::new().exchange(frames, expected.len() + pieces);
+    let (of_host, mut back): (Vec<_>, Vec<_>) = back.into_iter().partition(|frame| host::is_of_host(frame));
     machine.signal("-TERM");
     let ran = machine.ended().ended(0);
     assert_eq!((&*ran.stderr, folder.files()), ("", vec!["site.toml".to_owned()]));
@@ -84,6 +88,7 @@ fn live_frames_leave_as_replayed(frames: &[Vec<u8>], workers: usize) {
         (total["frames"].as_u64(), total["forwarded"].as_u64()),
         (Some(frames.len() as u64), Some(expected.len() as u64))
     );
+    host::check_traffic(&total["host"], verdicts, &of_host);
     assert_eq!(total["mishaps"], serde_json::json!({"unreceived": 0, "unsent": 0, "merged": 0, "unfinished": 0}));
 }
 

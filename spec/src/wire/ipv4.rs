@@ -29,10 +29,16 @@ pub const DESTINATION: usize = 16;
 pub const VERSION_IHL_PLAIN: u8 = 0x45;
 /// Don't fragment.
 pub const FRAGMENT_DF: u16 = 0x4000;
+/// More fragments.
+pub const FRAGMENT_MORE: u16 = 0x2000;
 /// More fragments, and the fragment offset: a whole datagram has none of these bits.
 pub const FRAGMENT_MORE_OR_OFFSET: u16 = 0x3fff;
 /// Fragment offset: zero in a whole datagram and in its first fragment.
 pub const FRAGMENT_OFFSET: u16 = 0x1fff;
+/// Bytes of a unit of the fragment offset: all fragments but the last have a multiple of it.
+pub const FRAGMENT_UNIT: usize = 8;
+/// Bytes of a packet at most.
+pub const PACKET_LEN_MAX: usize = 65_535;
 /// Protocol number of ICMP.
 pub const PROTOCOL_ICMP: u8 = 1;
 /// Protocol number of TCP.

@@ -24,7 +24,7 @@ const SLICES: usize = 1_024;
 /// The tables, and what is remembered from frame to frame, of any number of workers.
 #[derive(Debug)]
 pub struct Datapath {
-    geometry: Geometry,
+    pub(super) geometry: Geometry,
     /// None is bypass.
     pub(super) tables: ArcSwapOption<Tables>,
     pub(super) flows: SharedFlowTable,

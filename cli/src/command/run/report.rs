@@ -1,5 +1,6 @@
 //! What a running datapath tells: live once a second, and the totals when it ends.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Instant;
 
@@ -9,12 +10,13 @@ use maglane_sw::engine::Counters;
 use maglane_sw::fast::Datapath;
 use maglane_sw::io::interface::Interface;
 use maglane_sw::io::port::Mishaps;
+use maglane_sw::slow::HostCounters;
 use serde::Serialize;
 
 use super::site::Site;
 use crate::args::RunArgs;
 use crate::command::replay::{self, Counts, ReadOnly};
-use crate::output::{self, Console, counted, thousands};
+use crate::output::{self, Columns, Console, counted, thousands};
 
 /// What was told last, and what has to be known to tell more.
 #[derive(Debug)]
@@ -45,7 +47,20 @@ struct News {
     live_flows: u64,
     verdicts: Counts,
     flows: Counts,
+    host: Host,
     mishaps: Lost,
+}
+
+/// What the slow path has done.
+#[derive(Debug, Serialize)]
+struct Host {
+    /// Frames that left from there.
+    sent: u64,
+    /// Pieces of datagrams that had to wait, and those that wait now.
+    held: u64,
+    waiting: usize,
+    /// Frames that it looked at by what became of them, those that occurred.
+    fates: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -85,9 +100,15 @@ impl Report {
     }
 
     /// Says what has happened since it was said last.
-    pub(super) fn interval(&mut self, console: &mut Console, datapath: &Datapath, mishaps: Mishaps) -> Result<()> {
+    pub(super) fn interval(
+        &mut self,
+        console: &mut Console,
+        datapath: &Datapath,
+        host: &HostCounters,
+        mishaps: Mishaps,
+    ) -> Result<()> {
         let counters = datapath.counters();
-        let news = self.news(false, &counters, datapath, mishaps);
+        let news = self.news(false, &counters, datapath, host, mishaps);
         if self.json {
             console.json_line(&news)?;
         } else {
@@ -98,7 +119,7 @@ impl Report {
                 if up > 0 {
                     write!(console, "\x1b[{up}A\x1b[J")?;
                 }
-                let text = format!("{line}\n{}", replay::histogram(&counters, ReadOnly::default()));
+                let text = format!("{line}\n{}{}", replay::histogram(&counters, ReadOnly::default()), news.host.text());
                 self.lines = text.lines().count();
                 write!(console, "{text}")?;
             } else {
@@ -109,21 +130,34 @@ impl Report {
     }
 
     /// Says what has happened in all.
-    pub(super) fn total(&mut self, console: &mut Console, datapath: &Datapath, mishaps: Mishaps) -> Result<()> {
+    pub(super) fn total(
+        &mut self,
+        console: &mut Console,
+        datapath: &Datapath,
+        host: &HostCounters,
+        mishaps: Mishaps,
+    ) -> Result<()> {
         let counters = datapath.counters();
-        let news = self.news(true, &counters, datapath, mishaps);
+        let news = self.news(true, &counters, datapath, host, mishaps);
         if self.json {
             return console.json_line(&news);
         }
         let frames = counted(news.frames, "frame");
         writeln!(console, "{}: {frames} in {:.3} s", self.interface, news.seconds)?;
-        write!(console, "{}", replay::histogram(&counters, ReadOnly::default()))?;
+        write!(console, "{}{}", replay::histogram(&counters, ReadOnly::default()), news.host.text())?;
         let flows = counted(news.live_flows, "flow");
         writeln!(console, "{}: {} sent, {flows}{}", self.interface, thousands(sent(&news)), lost(&news.mishaps))?;
         Ok(())
     }
 
-    fn news(&mut self, end: bool, counters: &Counters, datapath: &Datapath, mishaps: Mishaps) -> News {
+    fn news(
+        &mut self,
+        end: bool,
+        counters: &Counters,
+        datapath: &Datapath,
+        host: &HostCounters,
+        mishaps: Mishaps,
+    ) -> News {
         let frames = counters.verdicts.iter().map(|counter| counter.packets).sum();
         let forwarded = counters.verdicts[usize::from(Verdict::Forward.code())].packets;
         let now = Instant::now();
@@ -141,10 +175,34 @@ impl Report {
             live_flows: datapath.live_flows().into_iter().map(u64::from).sum(),
             verdicts: replay::verdicts(counters),
             flows: replay::flows(counters, ReadOnly::default()),
+            host: Host::of(host),
             mishaps: Lost { unreceived, unsent, merged, unfinished },
         };
         (self.last, self.before) = (now, [frames, forwarded]);
         news
+    }
+}
+
+impl Host {
+    fn of(counters: &HostCounters) -> Self {
+        let HostCounters { sent, held, kept, .. } = *counters;
+        let fates = counters.fates().filter(|&(_, frames)| frames > 0);
+        let fates = fates.map(|(fate, frames)| (fate.name(), frames)).collect();
+        Self { sent, held, waiting: kept.pieces, fates }
+    }
+
+    /// A table of its own; nothing when there is nothing to tell.
+    fn text(&self) -> String {
+        if self.fates.is_empty() && self.waiting == 0 {
+            return String::new();
+        }
+        let waiting = (self.waiting > 0).then_some(("waiting", self.waiting as u64));
+        let mut columns = Columns::new([false, true]);
+        columns.row(["host", "frames"].map(str::to_owned));
+        for (name, frames) in self.fates.iter().map(|(&name, &frames)| (name, frames)).chain(waiting) {
+            columns.row([name.to_owned(), thousands(frames)]);
+        }
+        format!("\n{}", columns.text())
     }
 }
 
@@ -159,7 +217,7 @@ fn line(news: &News) -> String {
 }
 
 const fn sent(news: &News) -> u64 {
-    news.forwarded.saturating_sub(news.mishaps.unsent)
+    news.forwarded.saturating_add(news.host.sent).saturating_sub(news.mishaps.unsent)
 }
 
 /// The mishaps that there were.

@@ -1,17 +1,18 @@
-//! Traffic that has everything: both families, tags, fragments, errors about flows, strangers, and frames that are wrong.
+//! Traffic that has everything: both families, tags, fragments, errors about flows, pings, strangers, and frames that are
+//! wrong.
 
-use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader};
+use etherparse::{IpNumber, Ipv4Header, Ipv6FragmentHeader, Ipv6Header, PacketBuilder, PacketBuilderStep, TcpHeader};
 
 use crate::frame::{padded, with};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const ROUTER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
-const CLIENT: [u8; 4] = [198, 51, 100, 7];
+pub(super) const CLIENT: [u8; 4] = [198, 51, 100, 7];
 pub(super) const VIP: [u8; 4] = [192, 0, 2, 10];
-const VIP_GAME: [u8; 4] = [192, 0, 2, 20];
+pub(super) const VIP_GAME: [u8; 4] = [192, 0, 2, 20];
 const STRANGER: [u8; 4] = [192, 0, 2, 99];
 const CLIENT_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
-const VIP_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10];
+pub(super) const VIP_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10];
 const STRANGER_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x99];
 /// Kinds of frames.
 const KINDS: usize = 16;
@@ -40,14 +41,16 @@ fn frame(number: usize) -> Vec<u8> {
         9 => tagged(&segment(VIP, port, &[], |step| step.ack(1)), [0x88, 0xa8], 7),
         10 => segment(STRANGER, port, &payload, |step| step.ack(1)),
         11 => segment_6(STRANGER_6, port, &payload),
-        12 => fragment(&datagram(VIP_GAME, port, &payload)),
+        12 => piece(number / KINDS),
         13 => arp(),
         14 => too_big(port),
-        _ => match flow % 4 {
+        _ => match flow % 6 {
             0 => segment(VIP, port, &[], |step| step.fin().ack(1)),
             // A checksum that is wrong, another machine's address, and two tags.
             1 => with(&segment(VIP, port, &[], |step| step.ack(1)), 24, &[0x12, 0x34]),
             2 => with(&segment(VIP, port, &[], |step| step.ack(1)), 0, &[2, 0, 0, 0, 0, 9]),
+            3 => ping(),
+            4 => tagged(&ping_6(), [0x81, 0x00], 6),
             _ => tagged(&tagged(&segment(VIP, port, &[], |step| step.ack(1)), [0x81, 0x00], 8), [0x81, 0x00], 9),
         },
     }
@@ -63,25 +66,80 @@ pub(super) fn segment(to: [u8; 4], port: u16, payload: &[u8], flags: fn(Step) ->
     padded(frame)
 }
 
-fn segment_6(to: [u8; 16], port: u16, payload: &[u8]) -> Vec<u8> {
+pub(super) fn segment_6(to: [u8; 16], port: u16, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     let step = PacketBuilder::ethernet2(ROUTER_MAC, MAC).ipv6(CLIENT_6, to, 60).tcp(port, 80, 1, 512).ack(1);
     step.write(&mut frame, payload).unwrap();
     frame
 }
 
-fn datagram(to: [u8; 4], port: u16, payload: &[u8]) -> Vec<u8> {
+pub(super) fn datagram(to: [u8; 4], port: u16, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     let step = PacketBuilder::ethernet2(ROUTER_MAC, MAC).ipv4(CLIENT, to, 60).udp(port, 7_777);
     step.write(&mut frame, payload).unwrap();
     padded(frame)
 }
 
-/// The first fragment of a packet, by the flag that more follow, with the checksum that belongs to it.
-fn fragment(frame: &[u8]) -> Vec<u8> {
-    let frame = with(&with(frame, 20, &[0x20, 0]), 24, &[0, 0]);
-    let sum = etherparse::checksum::Sum16BitWords::new().add_slice(&frame[14..34]).ones_complement();
-    with(&frame, 24, &sum.to_ne_bytes())
+/// One of two pieces of a datagram each, every other time the later one first, of flows that no other frame is of.
+fn piece(number: usize) -> Vec<u8> {
+    let whole = number / 2;
+    let port = 50_000 + u16::try_from(whole % 1_000).unwrap();
+    let later = number % 2 != whole % 2;
+    pieces(&datagram(VIP_GAME, port, &[0x5a; 900]), u16::try_from(whole % 60_000).unwrap(), 400)
+        .swap_remove(usize::from(later))
+}
+
+/// An IPv4 frame in pieces of so many bytes of payload, a multiple of eight.
+pub(super) fn pieces(frame: &[u8], identification: u16, len: usize) -> Vec<Vec<u8>> {
+    let (link, ip) = frame.split_at(14);
+    let (header, payload) = Ipv4Header::from_slice(ip).unwrap();
+    let pieces = payload.chunks(len).enumerate().map(|(at, piece)| {
+        let mut header = header.clone();
+        header.identification = identification;
+        header.dont_fragment = false;
+        header.more_fragments = (at + 1) * len < payload.len();
+        header.fragment_offset = u16::try_from(at * len / 8).unwrap().try_into().unwrap();
+        header.total_len = u16::try_from(20 + piece.len()).unwrap();
+        header.header_checksum = header.calc_header_checksum();
+        let mut frame = link.to_vec();
+        header.write(&mut frame).unwrap();
+        padded([frame, piece.to_vec()].concat())
+    });
+    pieces.collect()
+}
+
+/// The same, IPv6.
+pub(super) fn pieces_6(frame: &[u8], identification: u32, len: usize) -> Vec<Vec<u8>> {
+    let (link, ip) = frame.split_at(14);
+    let (header, payload) = Ipv6Header::from_slice(ip).unwrap();
+    let pieces = payload.chunks(len).enumerate().map(|(at, piece)| {
+        let offset = u16::try_from(at * len / 8).unwrap().try_into().unwrap();
+        let more = (at + 1) * len < payload.len();
+        let mut own = header.clone();
+        own.next_header = IpNumber::IPV6_FRAGMENTATION_HEADER;
+        own.payload_length = u16::try_from(8 + piece.len()).unwrap();
+        let mut frame = link.to_vec();
+        own.write(&mut frame).unwrap();
+        Ipv6FragmentHeader::new(header.next_header, offset, more, identification).write(&mut frame).unwrap();
+        [frame, piece.to_vec()].concat()
+    });
+    pieces.collect()
+}
+
+/// Is the web service's address there?
+pub(super) fn ping() -> Vec<u8> {
+    let mut frame = Vec::new();
+    let step = PacketBuilder::ethernet2(ROUTER_MAC, MAC).ipv4(CLIENT, VIP, 60).icmpv4_echo_request(7, 1);
+    step.write(&mut frame, b"anybody there?").unwrap();
+    padded(frame)
+}
+
+/// The same, IPv6.
+pub(super) fn ping_6() -> Vec<u8> {
+    let mut frame = Vec::new();
+    let step = PacketBuilder::ethernet2(ROUTER_MAC, MAC).ipv6(CLIENT_6, VIP_6, 60).icmpv6_echo_request(7, 1);
+    step.write(&mut frame, b"anybody there?").unwrap();
+    frame
 }
 
 /// "Fragmentation needed" about what the web service sent on a flow.
