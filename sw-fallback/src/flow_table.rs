@@ -148,6 +148,11 @@ impl FlowTable {
         Self { sets: vec![self.sets[self.set_index(h)]], tick: self.tick }
     }
 
+    /// A table of one set, as an excerpt is, with entries that are live at a tick, or zero.
+    pub(crate) fn of_set(entries: [u64; WAYS], tick: u8) -> Self {
+        Self { sets: vec![Set(entries)], tick }
+    }
+
     /// All entries, way by way and set by set.
     pub fn entries(&self) -> impl Iterator<Item = u64> {
         self.sets.iter().flat_map(|set| set.0)

@@ -141,6 +141,13 @@ impl SlowPath {
         if !Self::wants(trace.verdict) {
             return trace.verdict.egress();
         }
+        let fate = self.look_at(time_ns, frame, trace, outbox);
+        if fate == Some(Fate::Passed) { Egress::Host } else { Egress::Nowhere }
+    }
+
+    /// The same of a frame with a verdict that is wanted, for who tells what became of it. None is decided of a piece that
+    /// is held. What is passed goes to the host, all else nowhere.
+    pub fn look_at(&mut self, time_ns: u64, frame: &[u8], trace: &Trace, outbox: &mut Outbox) -> Option<Fate> {
         self.expire(time_ns);
         let fate = match self.directory() {
             Some(directory) => self.decide(&directory, frame, trace, outbox),
@@ -149,7 +156,7 @@ impl SlowPath {
         if let Some(fate) = fate {
             self.counters.count(fate);
         }
-        if fate == Some(Fate::Passed) { Egress::Host } else { Egress::Nowhere }
+        fate
     }
 
     /// Gives up what has waited too long at a time.

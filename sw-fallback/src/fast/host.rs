@@ -1,14 +1,18 @@
-//! What the host asks of a datapath, beside the bursts: where a frame would go, without sending or counting it.
+//! What the host asks of a datapath, beside the bursts: where a frame would go, without sending or counting it; and what
+//! one would meet.
 //!
-//! It is for frames that the host makes up, of which the pipeline has counted what they are made of already. Its unit of
-//! work is a frame.
+//! The first is for frames that the host makes up, of which the pipeline has counted what they are made of already; the
+//! second for who explains a frame's way. Its unit of work is a frame.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use maglane_spec::TableImage;
 
 use super::counters::WorkerCounters;
+use super::flow_table::{self, Ages};
 use super::{Datapath, HEADROOM, LOOK, Packet, Worker};
+use crate::flow_table::FlowTable;
 use crate::pipeline::Trace;
 use crate::simd::Level;
 
@@ -53,6 +57,18 @@ impl Datapath {
     pub fn image(&self) -> Option<Arc<TableImage>> {
         self.tables.load().as_ref().map(|tables| Arc::clone(&tables.image))
     }
+
+    /// What a frame of the flow with hash `h` would meet now: its set of the flow table with the tick, as
+    /// [`FlowTable::excerpt`] has them, and the next turns of the services by service id. While other workers are at work,
+    /// each entry and each turn is one that was there in this moment, but not all have to be of the same.
+    #[must_use]
+    pub fn met_by(&self, h: u64) -> (FlowTable, Vec<u16>) {
+        let words = flow_table::snapshot(self.flows.set(h));
+        let ages = Ages::from_word(self.ages.load(Ordering::Relaxed));
+        let live = words.map(|word| if ages.live(word) { word } else { 0 });
+        let turns = self.turns.iter().map(|turn| turn.load(Ordering::Relaxed)).collect();
+        (FlowTable::of_set(live, ages.tick), turns)
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +100,15 @@ mod tests {
         }
         assert_eq!(datapath.flow_state(), scalar.flow_state().unwrap());
         assert_eq!(placer.place(7, &new).flow, FlowOutcome::Hit);
+        // What the next one would meet is what is left of all, and at a later tick only what is live then.
+        let h = placer.place(7, &new).hash;
+        for (time_ns, live) in [(7, true), (59_000_000_000, true), (61_000_000_000, false)] {
+            assert_eq!(placer.place(time_ns, &turn), scalar.process_frame(time_ns, &turn, &mut out));
+            let (found, turns) = datapath.met_by(h);
+            let (set, tick) = (scalar.flow_table().set(h), scalar.flow_table().tick());
+            assert_eq!((found.set(h), found.tick(), &*turns), (set, tick, scalar.turns()));
+            assert_eq!((found.candidate(h).is_some(), found.entries().count()), (live, 8), "{time_ns}");
+        }
         let counters = datapath.counters();
         assert!(counters.verdicts.iter().chain(&counters.flows).all(|count| *count == PacketsBytes::default()));
     }
