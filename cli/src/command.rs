@@ -7,5 +7,6 @@ pub(crate) mod rtl;
 #[cfg(target_os = "linux")]
 pub(crate) mod run;
 pub(crate) mod table;
+mod trace;
 #[cfg(feature = "lab")]
 pub(crate) mod verify;

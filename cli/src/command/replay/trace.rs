@@ -1,19 +1,8 @@
 //! `maglane replay --trace`: what each stage was given, what it decided, and why, frame by frame.
 //!
-//! It decides nothing. The pipeline processes every frame; beside it, the stages that the pipeline calls are asked once
-//! more, with the state that the frame finds, and what they say is put into words. Where the two should differ, the
-//! command ends with an error: a trace that is not the pipeline's way is worth nothing. Its unit of work is one frame.
-
-mod classify;
-mod flow_hash;
-mod name;
-mod page;
-mod parse;
-mod record;
-mod refusal;
-mod rewrite;
-mod select;
-mod time;
+//! The pipeline processes every frame; beside it, the stages that the pipeline calls are asked once more, with the state
+//! that the frame finds, and what they say is put into words. Where the two should differ, the command ends with an error:
+//! a trace that is not the pipeline's way is worth nothing. Its unit of work is one frame.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -23,22 +12,13 @@ use anyhow::{Result, bail};
 use maglane_spec::{FlowOutcome, TableImage, Verdict};
 use maglane_sw::Pipeline;
 use maglane_sw::engine::Frame;
-use maglane_sw::flow_table::FlowTable;
 use maglane_sw::io::capture::{Capture, CaptureWriter};
-use maglane_sw::stage;
 use maglane_table::Config;
 
 use crate::args::{FrameRange, ReplayArgs};
+use crate::command::trace::{Met, Names, Record, Seen, Stages, Told};
 use crate::input;
 use crate::output::{Console, counted, thousands};
-use classify::Classify;
-use flow_hash::Hashes;
-use name::Names;
-use parse::Parse;
-use record::Record;
-use rewrite::Rewrite;
-use select::{Seen, Select, Sight};
-
 /// Runs the command.
 pub(super) fn run(args: &ReplayArgs) -> Result<bool> {
     if args.engine != crate::args::Kind::Software {
@@ -111,25 +91,10 @@ struct Tracer {
     names: Names,
     /// What left with the last frame, if it left.
     out: Vec<u8>,
-    /// What the stages say that leaves.
-    out_told: Vec<u8>,
     /// Ticks so far.
     ticks: u64,
     /// The last frame of each flow, by h: when an entry is gone, this tells since when.
     seen: HashMap<u64, Seen>,
-}
-
-/// What the stages say about a frame, to be held against what the pipeline did.
-struct Told {
-    trace: maglane_sw::Trace,
-    /// The set of the flow table and the turns as they are afterwards, when select was reached.
-    state: Option<(FlowTable, Vec<u16>)>,
-}
-
-impl Default for Told {
-    fn default() -> Self {
-        Self { trace: maglane_sw::Trace::BEFORE_PARSE, state: None }
-    }
 }
 
 impl Tracer {
@@ -137,15 +102,7 @@ impl Tracer {
         let image = Arc::new(config.image()?);
         let mut pipeline = Pipeline::new(image.geometry);
         pipeline.load_shared(Arc::clone(&image))?;
-        Ok(Self {
-            pipeline,
-            image,
-            names: Names::of(config),
-            out: Vec::new(),
-            out_told: Vec::new(),
-            ticks: 0,
-            seen: HashMap::new(),
-        })
+        Ok(Self { pipeline, image, names: Names::of(config), out: Vec::new(), ticks: 0, seen: HashMap::new() })
     }
 
     /// Processes a frame that nobody asks about.
@@ -180,10 +137,7 @@ impl Tracer {
     fn trace(&mut self, number: u64, frame: &Frame<'_>) -> Result<Record> {
         let mut record = Record::new(number, frame);
         let tick_step = self.advance(number, frame);
-        let mut told = Told::default();
-        if let Err(verdict) = self.stages(frame, tick_step, &mut record, &mut told) {
-            told.trace.verdict = verdict;
-        }
+        let told = self.stages(frame, tick_step, &mut record);
         let done = self.process(number, frame);
         if let Some(difference) = self.difference(&told, &done) {
             bail!("frame {number}: the trace and the pipeline differ in {difference}; this is a bug of the trace");
@@ -192,80 +146,22 @@ impl Tracer {
         Ok(record)
     }
 
-    /// The stages in their order, as the pipeline goes through them, on a copy of the state that they change.
-    fn stages(
-        &mut self,
-        frame: &Frame<'_>,
-        tick_step: u64,
-        record: &mut Record,
-        told: &mut Told,
-    ) -> Result<(), Verdict> {
-        let (image, names) = (Arc::clone(&self.image), &self.names);
-        let parsed = stage::parse::parse(Some(&image.datapath), frame.bytes);
-        record.parse = Some(Parse::new(&image.datapath, frame.bytes, parsed));
-        let parsed = parsed?;
-
-        let service = stage::classify::classify(&image, &parsed);
-        record.classify = Some(Classify::new(names, &image, &parsed, service));
-        let service = service.map_err(|refused| {
-            told.trace.service = refused.service;
-            refused.verdict
-        })?;
-        told.trace.service = service.id.value();
-
-        let hash = stage::flow_hash::flow_hash(&image.datapath, service, &parsed);
-        told.trace.hash = hash.h;
-        record.flow_hash = Some(Hashes::new(service, &parsed, hash));
-
-        let before = self.pipeline.flow_table();
-        let (mut flows, mut turns) = (before.excerpt(hash.h), self.pipeline.turns().to_vec());
-        let selection = if parsed.steered {
-            stage::select::steer(&image, &flows, &turns, service, hash)
-        } else {
-            stage::select::select(&image, &mut flows, &mut turns, service, parsed.flags, hash)
-        };
-        let sight = Sight {
-            names,
-            image: &image,
-            service,
-            parsed: &parsed,
-            hash,
-            tick_step,
-            before,
-            after: &flows,
-            turns_before: self.pipeline.turns(),
-            turns_after: &turns,
-            selection,
-        };
-        let previous = self.seen.get(&hash.h).map(|seen| seen.from(names, frame.time_ns, self.ticks));
-        record.select = Some(Select::new(&sight, previous));
-        told.state = Some((flows, turns));
-        told.trace.flow = selection.flow;
-        let backend = selection.backend?;
-        told.trace.backend = backend.id;
-
-        record.rewrite = Some(Rewrite::new(&image.datapath, service, backend.row, &parsed, hash.h, frame.bytes));
-        self.out_told.clear();
-        let (out, row) = (&mut self.out_told, backend.row);
-        stage::rewrite::rewrite(&image.datapath, service, row, &parsed, hash.h, frame.bytes, out)
+    /// What the stages say, asked with the state that the frame will find.
+    fn stages(&self, frame: &Frame<'_>, tick_step: u64, record: &mut Record) -> Told {
+        let stages = Stages { image: &self.image, names: &self.names, tick_step };
+        let met = |h| (self.pipeline.flow_table().excerpt(h), self.pipeline.turns().to_vec());
+        let seen = |h| self.seen.get(&h).map(|seen| seen.from(&self.names, frame.time_ns, self.ticks));
+        stages.ask(frame.bytes, record, met, seen)
     }
 
     /// What the stages say otherwise than the pipeline did.
     fn difference(&self, told: &Told, done: &maglane_sw::Trace) -> Option<&'static str> {
-        let state = |(flows, turns): &(FlowTable, Vec<u16>)| {
+        let state = |(flows, turns): &Met| {
             let own = self.pipeline.flow_table();
             (flows.tick(), flows.set(done.hash)) == (own.tick(), own.set(done.hash)) && turns == self.pipeline.turns()
         };
-        let same = [
-            ("verdict", told.trace.verdict == done.verdict),
-            ("service", told.trace.service == done.service),
-            ("hash", told.trace.hash == done.hash),
-            ("flow", told.trace.flow == done.flow),
-            ("backend", told.trace.backend == done.backend),
-            ("state", told.state.as_ref().is_none_or(state)),
-            ("output", done.verdict != Verdict::Forward || self.out_told == self.out),
-        ];
-        same.into_iter().find(|(_, same)| !same).map(|(name, _)| name)
+        let same = told.state.as_ref().is_none_or(state);
+        told.difference(done, &self.out).or((!same).then_some("state"))
     }
 }
 

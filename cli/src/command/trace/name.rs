@@ -10,7 +10,7 @@ use crate::output::printable;
 
 /// The names of services and backends, by id.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     pub(super) services: Vec<String>,
     pub(super) backends: Vec<String>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Named {
 
 impl Names {
     /// The names of a configuration.
-    pub(super) fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config) -> Self {
         // Services and backends come by ascending ids, which are counted from 0 without gaps.
         let names = config.names();
         let backends = names.services.iter().flat_map(|service| &service.backends);
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn ids_run_on_over_the_services() {
-        let text = include_str!("../../../../../examples/web.toml");
+        let text = include_str!("../../../../examples/web.toml");
         let names = Names::of(&Config::parse("web.toml", text).unwrap());
         assert_eq!(names.service(1).name.as_deref(), Some("web-tls"));
         assert_eq!(names.backend(7).name.as_deref(), Some("web-5"));

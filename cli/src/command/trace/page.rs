@@ -11,7 +11,7 @@ const LABEL_WIDTH: usize = 13;
 
 /// How a line is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     Plain,
     Good,
     Notice,
@@ -20,7 +20,7 @@ pub(super) enum Tone {
 
 /// A text that grows by lines.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(crate) struct Page {
     coloured: bool,
     text: String,
     /// The stage whose first line has not been written.
@@ -28,28 +28,28 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn new(coloured: bool) -> Self {
+    pub(crate) fn new(coloured: bool) -> Self {
         Self { coloured, text: String::new(), stage: "" }
     }
 
     /// A line across all columns.
-    pub(super) fn heading(&mut self, text: &str) {
+    pub(crate) fn heading(&mut self, text: &str) {
         self.put(Style::new().bold(), text, 0);
         self.text.push('\n');
     }
 
     /// The lines that follow are a stage's.
-    pub(super) fn stage(&mut self, name: &'static str) {
+    pub(crate) fn stage(&mut self, name: &'static str) {
         self.stage = name;
     }
 
     /// A line.
-    pub(super) fn line(&mut self, label: &str, text: impl AsRef<str>) {
+    pub(crate) fn line(&mut self, label: &str, text: impl AsRef<str>) {
         self.toned(Tone::Plain, label, text);
     }
 
     /// A line that is more than a fact.
-    pub(super) fn toned(&mut self, tone: Tone, label: &str, text: impl AsRef<str>) {
+    pub(crate) fn toned(&mut self, tone: Tone, label: &str, text: impl AsRef<str>) {
         let style = match tone {
             Tone::Plain => Style::new(),
             Tone::Good => AnsiColor::Green.on_default(),
@@ -65,7 +65,7 @@ impl Page {
     }
 
     /// The whole text.
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.text.push('\n');
         self.text
     }

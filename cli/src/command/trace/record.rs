@@ -16,7 +16,7 @@ use crate::output::counted;
 
 /// What each stage did with a frame; none for those that it did not reach.
 #[derive(Debug, Serialize)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// Number in the capture, from 1.
     frame: u64,
     time_ns: u64,
@@ -45,7 +45,7 @@ struct Ending {
 
 impl Record {
     /// A record of a frame that has gone nowhere yet.
-    pub(super) fn new(number: u64, frame: &Frame<'_>) -> Self {
+    pub(crate) fn new(number: u64, frame: &Frame<'_>) -> Self {
         let verdict = Verdict::Forward;
         let ending = Ending { name: verdict.name(), verdict, check: 0, egress: "", bytes: 0 };
         Self {
@@ -62,7 +62,7 @@ impl Record {
     }
 
     /// Notes the verdict, and how many bytes left.
-    pub(super) fn end(&mut self, verdict: Verdict, bytes: usize) {
+    pub(crate) fn end(&mut self, verdict: Verdict, bytes: usize) {
         let egress = match verdict.egress() {
             Egress::Wire => "wire",
             Egress::Host => "host",
@@ -72,7 +72,7 @@ impl Record {
     }
 
     /// The verdict.
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         self.verdict.verdict
     }
 
@@ -91,28 +91,34 @@ impl Record {
     }
 
     /// The text for a person.
-    pub(super) fn text(&self, coloured: bool) -> String {
+    pub(crate) fn text(&self, coloured: bool) -> String {
         let mut page = Page::new(coloured);
         page.heading(&format!("frame {}, {}, {}", self.frame, utc(self.time_ns), counted(self.bytes, "byte")));
+        self.tell(&mut page);
+        page.finish()
+    }
+
+    /// Writes the lines of all stages, and the verdict's.
+    pub(crate) fn tell(&self, page: &mut Page) {
         if let Some(parse) = &self.parse {
             page.stage("parse");
-            parse.tell(&mut page);
+            parse.tell(page);
         }
         if let Some(classify) = &self.classify {
             page.stage("classify");
-            classify.tell(&mut page);
+            classify.tell(page);
         }
         if let Some(hashes) = &self.flow_hash {
             page.stage("flow_hash");
-            hashes.tell(&mut page);
+            hashes.tell(page);
         }
         if let Some(select) = &self.select {
             page.stage("select");
-            select.tell(&mut page);
+            select.tell(page);
         }
         if let Some(rewrite) = &self.rewrite {
             page.stage("rewrite");
-            rewrite.tell(&mut page);
+            rewrite.tell(page);
         }
         page.stage("verdict");
         let Ending { name, verdict, check, bytes, .. } = self.verdict;
@@ -123,6 +129,5 @@ impl Record {
         };
         page.toned(tone, name, where_to);
         page.line("rule", format!("check {check} of docs/wire-contract.md"));
-        page.finish()
     }
 }

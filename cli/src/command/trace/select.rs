@@ -39,18 +39,18 @@ pub(super) struct Sight<'a> {
 
 /// When a flow was seen last.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
-    pub(super) frame: u64,
-    pub(super) time_ns: u64,
+pub(crate) struct Seen {
+    pub(crate) frame: u64,
+    pub(crate) time_ns: u64,
     /// Ticks that the clock had made.
-    pub(super) ticks: u64,
-    pub(super) flow: FlowOutcome,
-    pub(super) backend: u16,
+    pub(crate) ticks: u64,
+    pub(crate) flow: FlowOutcome,
+    pub(crate) backend: u16,
 }
 
 /// The flow's last frame before this one, as far as it reached the flow table.
 #[derive(Debug, Serialize)]
-pub(super) struct Previous {
+pub(crate) struct Previous {
     frame: u64,
     /// How long ago; 0 when time went back.
     before_ns: u64,
@@ -120,7 +120,7 @@ struct Written {
 
 impl Seen {
     /// The same from a later frame's point of view.
-    pub(super) fn from(&self, names: &Names, time_ns: u64, ticks: u64) -> Previous {
+    pub(crate) fn from(&self, names: &Names, time_ns: u64, ticks: u64) -> Previous {
         let found = !matches!(self.flow, FlowOutcome::NoBackend);
         Previous {
             frame: self.frame,
@@ -138,7 +138,8 @@ impl Select {
         let Sight { names, image, service, before, selection, .. } = *sight;
         let h = sight.hash.h;
         let table = Table {
-            set: before.set_index(h),
+            // What the frame found is an excerpt, in which there is one set.
+            set: set_index(image, h),
             sets: image.geometry.flow_sets as usize,
             ways_live: before.set(h).iter().flatten().count(),
             tag: format!("{:010x}", h >> maglane_spec::flow::TAG_SHIFT),
@@ -293,6 +294,11 @@ impl Written {
         };
         format!("{}, age {} ({was})", held.text(), held.age)
     }
+}
+
+/// The set of the flow with hash `h`: `h` modulo the number of sets.
+fn set_index(image: &TableImage, h: u64) -> usize {
+    (h & 0xffff_ffff & u64::from(image.geometry.flow_sets - 1)) as usize
 }
 
 /// Why a frame left the flow table as it was.

@@ -5,7 +5,7 @@ use maglane_sw::stage::select::{entry, indices, turn_index};
 use serde::Serialize;
 
 use super::{Named, Sight};
-use crate::command::replay::trace::page::Page;
+use crate::command::trace::page::Page;
 use crate::output::thousands;
 
 /// The slots that were read, and which was taken.
