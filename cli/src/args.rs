@@ -4,6 +4,8 @@ mod card;
 mod replay;
 mod run;
 mod study;
+#[cfg(target_os = "linux")]
+mod trace;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,6 +25,8 @@ pub(crate) use replay::ReplayArgs;
 #[cfg(target_os = "linux")]
 pub(crate) use run::{Mode, RunArgs};
 pub(crate) use study::StudyArgs;
+#[cfg(target_os = "linux")]
+pub(crate) use trace::TraceArgs;
 
 #[cfg(feature = "lab")]
 const AFTER_HELP: &str = "\
@@ -34,6 +38,7 @@ Start here:
   maglane table show --config web.toml
   maglane card load --device sim:lab --config web.toml    and into a card, here a simulated one
   maglane run --config web.toml --interface eth0    live, on this machine, without a card
+  maglane trace --interface eth0 src=198.51.100.7    where do this client's packets go, live?
 
 Exit code:
   0  yes: engines agree, files are written, up to date or clean
@@ -48,6 +53,7 @@ Start here:
   maglane replay --config web.toml --in in.pcap --trace --frames 17    why did it go there?
   maglane card load --device vfio:0000:03:00.0 --config web.toml
   maglane run --config web.toml --interface eth0    live, on this machine, without a card
+  maglane trace --interface eth0 src=198.51.100.7    where do this client's packets go, live?
 
 This program was built without the feature `lab`: the commands `verify` and `rtl`, and the
 engines `rtl` and `verilog`, are not in it.
@@ -72,6 +78,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     #[cfg(target_os = "linux")]
     Run(RunArgs),
+    #[cfg(target_os = "linux")]
+    Trace(TraceArgs),
     Table(TableArgs),
     Card(CardArgs),
     #[cfg(feature = "lab")]

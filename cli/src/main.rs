@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         Command::Replay(args) => command::replay::run(&args),
         #[cfg(target_os = "linux")]
         Command::Run(args) => command::run::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Trace(args) => command::attach::run(&args),
         Command::Card(args) => command::card::run(&args),
         Command::Table(args) => command::table::run(&args),
         #[cfg(feature = "lab")]

@@ -46,6 +46,12 @@ impl Console {
         self.stdout.is_terminal()
     }
 
+    /// Whether nobody reads any more.
+    #[cfg(target_os = "linux")]
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     fn unless_closed<T>(&mut self, lost: T, result: io::Result<T>) -> io::Result<T> {
         match result {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {

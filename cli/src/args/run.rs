@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::command::trace::Filter;
+
 /// Balance live traffic in software: frames of an interface to its backends, until Ctrl-C
 ///
 /// Frames to a virtual address leave by the same interface, in their tunnel; all others are the kernel's, as if this did not
@@ -12,10 +14,13 @@ use clap::{Args, ValueEnum};
 ///
 /// SIGHUP has the configuration read again: tables change between two bursts, and flows stay where they are. Ctrl-C and
 /// SIGTERM end it.
+///
+/// Where do the packets of a client go? `maglane trace` asks while this runs, or --trace from the beginning.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example, as root:
+Examples, as root:
   maglane run --config web.toml --interface eth0 --workers 2
+  maglane run --config web.toml --interface eth0 --trace src=198.51.100.7,dport=443
 
 Counters of frames that were not handled as they should have been:
   unreceived   the workers were slower than the wire
@@ -35,7 +40,16 @@ pub(crate) struct RunArgs {
     /// Threads that share the interface; the kernel gives each flow to one
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) workers: u16,
-    /// One JSON object a second, and one at the end, instead of text
+    /// Tell the way of these frames through the stages, as `maglane replay --trace` does: KEY=VALUE by comma
+    ///
+    /// Keys: src and dst, addresses; sport and dport; proto, which is tcp, udp or icmp. A frame must match all that are
+    /// given, as far as they can be read of it; an ICMP error matches also by the flow that it is about.
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) trace: Option<Filter>,
+    /// Socket for `maglane trace` [default: /run/maglane/INTERFACE.sock]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+    /// One JSON object a second, and one at the end, instead of text; frames of a trace are {"trace": ...} among them
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,11 +1,15 @@
 //! `maglane run`: the software datapath on an interface of this machine.
 
+mod control;
+mod lookout;
 mod report;
 mod site;
+mod story;
+mod tracing;
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,12 +19,17 @@ use maglane_sw::io::af_packet::AfPacket;
 use maglane_sw::io::interface::Interface;
 use maglane_sw::io::port::{Mishaps, Port, PortError};
 use maglane_sw::io::signals::{Signal, Signals};
-use maglane_sw::slow::{Outbox, SlowPath, divert};
+use maglane_sw::slow::{Outbox, SlowPath};
 
+use self::control::{Control, InUse};
+use self::lookout::{Lookout, ROOM, Watcher};
 use self::report::Report;
 use self::site::Site;
+use self::tracing::Tracing;
 use crate::args::{Mode, RunArgs};
 use crate::output::{self, Console};
+pub(crate) use control::{Form, default_path, request};
+pub(crate) use tracing::untold_text;
 
 /// How often there is news.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -38,9 +47,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
     let ports = match args.mode {
         Mode::AfPacket => AfPacket::open(&interface, usize::from(args.workers))?,
     };
+    let control = control(args)?;
     let mut console = Console::new();
     let mut report = Report::new(&interface, args);
     report.begin(&mut console, &site)?;
+
+    let lookout = Lookout::default();
+    let (noted, sightings) = mpsc::sync_channel(ROOM);
+    let mut tracing = Tracing::new(&lookout, sightings, args.trace, control);
 
     // One for all workers, who share a tick.
     let start = Instant::now();
@@ -58,15 +72,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
         let workers: Vec<_> = ports
             .into_iter()
             .zip(&lanes)
-            .map(|(mut port, lane)| {
+            .enumerate()
+            .map(|(number, (mut port, lane))| {
                 let (worker, slow, stop) = (Worker::new(Arc::clone(&datapath)), &slow, &stop);
-                scope.spawn(move || lane.serve(&mut port, worker, slow, start, stop))
+                let watcher = Watcher::new(&lookout, number, noted.clone());
+                scope.spawn(move || lane.serve(&mut port, worker, watcher, slow, start, stop))
             })
             .collect();
         let mut told = Ok(());
         let mut next = Instant::now() + INTERVAL;
         while told.is_ok() && !workers.iter().any(thread::ScopedJoinHandle::is_finished) {
-            match signals.wait(next.saturating_duration_since(Instant::now())) {
+            match signals.wait(next.saturating_duration_since(Instant::now()).min(tracing::LOOK)) {
                 Some(Signal::End) => break,
                 // What is wrong with the new file does not end what runs with the old one.
                 Some(Signal::Reload) => match site.reload(&datapath, &interface) {
@@ -75,7 +91,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
                 },
                 None => {}
             }
-            if Instant::now() >= next {
+            told = tracing.look(&mut console, args.json, &site.names).and_then(|said| {
+                if said {
+                    report.keep_lines();
+                    console.flush()?;
+                }
+                Ok(())
+            });
+            if told.is_ok() && Instant::now() >= next {
                 told = report.interval(&mut console, &datapath, &host(), mishaps());
                 next += INTERVAL;
             }
@@ -86,12 +109,26 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
             .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect();
         told?;
+        tracing.end(&mut console, args.json, &site.names)?;
         // The totals are worth having even when the interface has gone.
         report.total(&mut console, &datapath, &host(), mishaps())?;
         console.flush()?;
         served?;
         Ok(true)
     })
+}
+
+/// The socket for who asks while this runs. Without one it runs as well, unless it is another run's.
+fn control(args: &RunArgs) -> Result<Option<Control>> {
+    let path = args.control.clone().unwrap_or_else(|| default_path(&args.interface));
+    match Control::listen(&path) {
+        Ok(control) => Ok(Some(control)),
+        Err(error) if error.is::<InUse>() || args.control.is_some() => Err(error),
+        Err(error) => {
+            output::note(&format!("`maglane trace` will find nobody here: {error:#}"));
+            Ok(None)
+        }
+    }
 }
 
 /// What a worker tells the one who reports.
@@ -104,6 +141,7 @@ impl Lane {
         &self,
         port: &mut impl Port,
         mut worker: Worker,
+        mut watcher: Watcher<'_>,
         slow: &Mutex<SlowPath>,
         start: Instant,
         stop: &AtomicBool,
@@ -112,9 +150,7 @@ impl Lane {
         let mut outbox = Outbox::new();
         while !stop.load(Ordering::Relaxed) {
             let count = port.exchange(LOOK, &mut |packets, egresses| {
-                let now_ns = elapsed_ns(start);
-                let found = worker.process(now_ns, packets);
-                divert(slow, now_ns, packets, &worker, found, egresses, &mut outbox);
+                watcher.process(elapsed_ns(start), packets, &mut worker, slow, egresses, &mut outbox);
             })?;
             if !outbox.is_empty() {
                 port.send(&mut outbox.frames());

@@ -5,6 +5,8 @@
 //! work is one frame.
 
 mod classify;
+#[cfg(target_os = "linux")]
+mod filter;
 mod flow_hash;
 mod name;
 mod page;
@@ -19,7 +21,11 @@ use maglane_spec::{TableImage, Verdict};
 use maglane_sw::flow_table::FlowTable;
 use maglane_sw::stage;
 
+#[cfg(target_os = "linux")]
+pub(crate) use filter::Filter;
 pub(crate) use name::Names;
+#[cfg(target_os = "linux")]
+pub(crate) use page::{Page, Tone};
 pub(crate) use record::Record;
 pub(crate) use select::{Previous, Seen};
 

@@ -157,6 +157,8 @@ fn help_of_every_command_is_there() {
     folder.run(&["--help"]).ended(0).says("Exit code").says("replay");
     #[cfg(target_os = "linux")]
     folder.run(&["run", "--help"]).ended(0).says("Example").says("maglane run");
+    #[cfg(target_os = "linux")]
+    folder.run(&["trace", "--help"]).ended(0).says("Example").says("maglane trace --interface");
     for command in ["replay", "table build", "table show", "table diff", "table study"] {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         folder.run(&words).ended(0).says("Example").says(&format!("maglane {command}"));

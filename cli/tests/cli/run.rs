@@ -6,6 +6,7 @@
 mod frames;
 mod host;
 mod network;
+mod tracing;
 
 use std::collections::BTreeMap;
 use std::io::BufRead;

@@ -129,6 +129,11 @@ impl Report {
         Ok(console.flush()?)
     }
 
+    /// Takes note that there are other lines behind those that would be replaced.
+    pub(super) const fn keep_lines(&mut self) {
+        self.lines = 0;
+    }
+
     /// Says what has happened in all.
     pub(super) fn total(
         &mut self,

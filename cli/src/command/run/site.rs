@@ -11,6 +11,7 @@ use maglane_sw::fast::Datapath;
 use maglane_sw::io::interface::{Destination, Interface};
 use maglane_table::Config;
 
+use crate::command::trace::Names;
 use crate::input;
 
 /// The configuration that serves.
@@ -19,6 +20,8 @@ pub(super) struct Site {
     path: PathBuf,
     /// Service and backend by the number that flows of the flow table have of a backend.
     backends: Vec<(String, String)>,
+    /// What services and backends are called.
+    pub(super) names: Names,
     /// What is not wrong, but may not be meant.
     pub(super) notes: Vec<String>,
 }
@@ -37,7 +40,7 @@ impl Site {
             .flat_map(|service| service.backends.iter().map(|backend| (service.name.clone(), backend.identity.clone())))
             .collect();
         let notes = note_on_mac(&config, interface).into_iter().collect();
-        Ok((Self { path: path.to_owned(), backends, notes }, image))
+        Ok((Self { path: path.to_owned(), backends, names: Names::of(&config), notes }, image))
     }
 
     /// Reads the configuration again, and has its tables serve.

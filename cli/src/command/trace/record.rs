@@ -17,8 +17,9 @@ use crate::output::counted;
 /// What each stage did with a frame; none for those that it did not reach.
 #[derive(Debug, Serialize)]
 pub(crate) struct Record {
-    /// Number in the capture, from 1.
+    /// Number in the capture, or among those told, from 1.
     frame: u64,
+    /// Since 1970, or since the run began.
     time_ns: u64,
     bytes: usize,
     pub(super) parse: Option<Parse>,

@@ -143,7 +143,7 @@ pub(super) fn ping_6() -> Vec<u8> {
 }
 
 /// "Fragmentation needed" about what the web service sent on a flow.
-fn too_big(port: u16) -> Vec<u8> {
+pub(super) fn too_big(port: u16) -> Vec<u8> {
     let (mut quoted, mut frame) = (Vec::new(), Vec::new());
     PacketBuilder::ipv4(VIP, CLIENT, 60).tcp(80, port, 1, 512).write(&mut quoted, &[]).unwrap();
     let step = PacketBuilder::ethernet2(ROUTER_MAC, MAC).ipv4([203, 0, 113, 99], VIP, 60);
