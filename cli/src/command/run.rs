@@ -1,5 +1,6 @@
 //! `maglane run`: the software datapath on an interface of this machine.
 
+mod next_hops;
 mod report;
 mod site;
 
@@ -76,6 +77,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
                 None => {}
             }
             if Instant::now() >= next {
+                if let Err(error) = site.follow(&datapath) {
+                    output::error(&error.context("the next hops stay as they were"));
+                }
                 told = report.interval(&mut console, &datapath, &host(), mishaps());
                 next += INTERVAL;
             }

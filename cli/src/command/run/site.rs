@@ -9,14 +9,16 @@ use anyhow::{Context, Result, bail};
 use maglane_spec::TableImage;
 use maglane_sw::fast::Datapath;
 use maglane_sw::io::interface::{Destination, Interface};
-use maglane_table::Config;
+use maglane_table::{Config, Mac};
 
-use crate::input;
+use super::next_hops::Neighbours;
+use crate::{input, output};
 
 /// The configuration that serves.
-#[derive(Debug)]
 pub(super) struct Site {
     path: PathBuf,
+    config: Config,
+    neighbours: Neighbours,
     /// Service and backend by the number that flows of the flow table have of a backend.
     backends: Vec<(String, String)>,
     /// What is not wrong, but may not be meant.
@@ -27,7 +29,9 @@ impl Site {
     /// Reads a configuration, with its tables, and refuses one that this server cannot serve.
     pub(super) fn read(path: &Path, interface: &Interface) -> Result<(Self, TableImage)> {
         let config = input::config(path)?;
-        let image = config.image()?;
+        let mut neighbours = Neighbours::new(interface)?;
+        neighbours.find(&config).with_context(|| path.display().to_string())?;
+        let image = config.image_by(|address| neighbours.of(address))?;
         for address in addresses(&config) {
             check(address, interface).with_context(|| path.display().to_string())?;
         }
@@ -37,7 +41,7 @@ impl Site {
             .flat_map(|service| service.backends.iter().map(|backend| (service.name.clone(), backend.identity.clone())))
             .collect();
         let notes = note_on_mac(&config, interface).into_iter().collect();
-        Ok((Self { path: path.to_owned(), backends, notes }, image))
+        Ok((Self { path: path.to_owned(), config, neighbours, backends, notes }, image))
     }
 
     /// Reads the configuration again, and has its tables serve.
@@ -49,6 +53,19 @@ impl Site {
         let kept = self.backends.split_off(new.backends.len().min(self.backends.len()));
         *self = new;
         self.backends.extend(kept);
+        Ok(())
+    }
+
+    /// Has frames go where the next hops are now; what has changed is said.
+    pub(super) fn follow(&mut self, datapath: &Datapath) -> Result<()> {
+        let changed = self.neighbours.refresh(&self.config)?;
+        if changed.is_empty() {
+            return Ok(());
+        }
+        datapath.update(Arc::new(self.config.image_by(|address| self.neighbours.of(address))?))?;
+        for (address, mac) in changed {
+            output::note(&format!("the next hop of {address} is {} now", mac_text(mac)));
+        }
         Ok(())
     }
 
@@ -89,15 +106,18 @@ fn check(address: IpAddr, interface: &Interface) -> Result<()> {
 /// Frames to another MAC address than the interface's do not come in by themselves.
 fn note_on_mac(config: &Config, interface: &Interface) -> Option<String> {
     let ours = config.datapath().mac;
-    let text = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
     (ours != interface.mac()).then(|| {
         format!(
             "the configuration's mac is {}, that of {} is {}: frames come in only if it takes those to others too \
              (ip link set {} promisc on)",
-            text(ours),
+            mac_text(ours),
             interface.name(),
-            text(interface.mac()),
+            mac_text(interface.mac()),
             interface.name()
         )
     })
+}
+
+fn mac_text(mac: Mac) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
