@@ -178,11 +178,11 @@ impl Wire {
     /// How many came.
     fn receive(&mut self, timeout: Duration, back: &mut Vec<Vec<u8>>) -> usize {
         self.port
-            .exchange(timeout, &mut |packets, traces| {
-                for (packet, trace) in packets.iter().zip(traces) {
+            .exchange(timeout, &mut |packets, egresses| {
+                for (packet, egress) in packets.iter().zip(egresses) {
                     back.push(packet.bytes().to_vec());
                     // Nothing is sent back from here.
-                    trace.verdict = maglane_spec::Verdict::DropTooLong;
+                    *egress = maglane_spec::Egress::Nowhere;
                 }
             })
             .unwrap()
