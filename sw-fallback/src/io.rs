@@ -8,6 +8,8 @@ pub mod af_packet;
 pub mod capture;
 #[cfg(target_os = "linux")]
 pub mod interface;
+#[cfg(target_os = "linux")]
+mod option;
 pub mod pages;
 pub mod port;
 #[cfg(target_os = "linux")]
