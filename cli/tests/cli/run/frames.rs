@@ -21,6 +21,16 @@ pub(super) fn traffic(count: usize) -> Vec<Vec<u8>> {
     (0..count).map(frame).collect()
 }
 
+/// Whether the frame of a number is to a virtual address in a way that the pipeline knows: an IP packet, with one tag of
+/// 802.1Q at most. All others are no traffic of a virtual address.
+pub(super) fn is_to_vip(number: usize) -> bool {
+    match number % KINDS {
+        9 | 10 | 11 | 13 => false,
+        15 => number / KINDS % 251 % 4 != 3,
+        _ => true,
+    }
+}
+
 fn frame(number: usize) -> Vec<u8> {
     let flow = number / KINDS % 251;
     let port = 40_000 + u16::try_from(flow).unwrap();
