@@ -33,9 +33,9 @@ pub(crate) struct RunArgs {
     /// How frames are had from the interface
     #[arg(long, value_enum, default_value_t = Mode::AfPacket)]
     pub(crate) mode: Mode,
-    /// Where AF_XDP takes frames from the kernel
-    #[arg(long, value_enum, default_value_t = Xdp::Auto, value_name = "HOOK")]
-    pub(crate) xdp: Xdp,
+    /// Where AF_XDP takes frames from the kernel; without it as `auto`
+    #[arg(long, value_enum, value_name = "HOOK")]
+    pub(crate) xdp: Option<Xdp>,
     /// Threads that share the interface, each flow's frames at one; with AF_XDP no more than the interface has queues
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) workers: u16,

@@ -83,21 +83,20 @@ impl AfXdp {
             // A driver's frames are its own; those that the kernel has already are merged by then.
             interface.refuse_merging()?;
         }
-        let host = Arc::new(Host::open(interface)?);
-        let mut ports: Vec<Self> = Vec::with_capacity(workers);
-        for _ in 0..workers {
-            let (host, mishaps) = (Arc::clone(&host), Mishaps::default());
-            let (interface, queues, waits) = (interface.clone(), Vec::new(), Vec::new());
-            ports.push(Self { interface, queues, waits, first: 0, host, mishaps });
-        }
+        let mut shares: Vec<Vec<Queue>> = (0..workers).map(|_| Vec::new()).collect();
         for (number, worker) in (0..count).zip((0..workers).cycle()) {
             let queue = Queue::open(interface, number, is_generic)?;
             steering.add(interface, number, queue.socket())?;
-            let port = &mut ports[worker];
-            port.waits.push(libc::pollfd { fd: queue.as_raw_fd(), events: libc::POLLIN, revents: 0 });
-            port.queues.push(queue);
+            shares[worker].push(queue);
         }
-        Ok((ports, steering))
+        let host = Arc::new(Host::open(interface)?);
+        let ports = shares.into_iter().map(|queues| {
+            let wait = |queue: &Queue| libc::pollfd { fd: queue.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            let waits = queues.iter().map(wait).collect();
+            let (interface, host) = (interface.clone(), Arc::clone(&host));
+            Self { interface, queues, waits, first: 0, host, mishaps: Mishaps::default() }
+        });
+        Ok((ports.collect(), steering))
     }
 
     /// Whether the interface reads and writes frames where they lie, at all queues.

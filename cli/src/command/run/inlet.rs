@@ -27,14 +27,15 @@ impl Inlet {
         let workers = usize::from(args.workers);
         match args.mode {
             Mode::AfPacket => {
+                ensure!(args.xdp.is_none(), "--xdp is an option of --mode af-xdp");
                 let ports = AfPacket::open(interface, workers)?;
                 Ok((Self { steering: None, way: String::new(), notes: Vec::new() }, boxed(ports)))
             }
             Mode::AfXdp => {
                 let attach = match args.xdp {
-                    Xdp::Auto => Attach::Best,
-                    Xdp::Native => Attach::At(Hook::Native),
-                    Xdp::Generic => Attach::At(Hook::Generic),
+                    None | Some(Xdp::Auto) => Attach::Best,
+                    Some(Xdp::Native) => Attach::At(Hook::Native),
+                    Some(Xdp::Generic) => Attach::At(Hook::Generic),
                 };
                 let (ports, steering) = AfXdp::open(interface, workers, attach)?;
                 let hook = match steering.hook() {

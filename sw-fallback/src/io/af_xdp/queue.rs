@@ -121,6 +121,7 @@ impl Queue {
                 self.free.push(chunk);
                 continue;
             }
+            lost.merged += u64::from(len > self.frame_len_max + ethernet::TAG_LEN);
             held[count] = Some(Held { chunk, start, len, leaves: false });
             count += 1;
         }
