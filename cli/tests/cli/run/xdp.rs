@@ -9,6 +9,8 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use maglane_sw::io::af_xdp::{AfXdp, Attach};
+use maglane_sw::io::interface::Interface;
 use serde_json::Value;
 
 use super::frames::{VIP, is_to_vip, segment, traffic};
@@ -140,8 +142,8 @@ fn kernel_answers_what_is_passed_for_an_address_of_its_own() {
     if !is_inside("run::xdp::kernel_answers_what_is_passed_for_an_address_of_its_own") {
         return;
     }
-    // The client, behind a router whose MAC address the machine knows.
-    let own = "ip link set lo up; ip addr add 192.0.2.10/32 dev lo; ip addr add 10.9.0.1/24 dev near; \
+    // The client, behind a router whose MAC address the machine knows; new interfaces check sources by route.
+    let own = "echo 1 >/proc/sys/net/ipv4/conf/default/rp_filter; ip link set lo up; ip addr add 192.0.2.10/32 dev lo; ip addr add 10.9.0.1/24 dev near; \
                ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:02 dev near; ip route add default via 10.9.0.2";
     let echo = {
         let (mut frame, step) =
@@ -189,7 +191,7 @@ fn process_that_is_killed_leaves_nothing_behind_and_the_next_one_serves() {
         let machine = Machine::new(&folder, "exec sleep 60");
         let options = format!("--mode af-xdp --xdp {hook}");
         until(|| machine.ip("link show near").contains("LOWER_UP"));
-        for _ in 0..3 {
+        for _ in 0..2 {
             let mut child = start(&machine, &folder, &options);
             let kernel = Kernel::of(&machine, "near", &folder);
             backends(&mut Wire::new(), 10_000..10_200, true);
@@ -305,10 +307,12 @@ fn interface_that_cannot_be_served_is_refused_with_what_mends_it() {
             "plain: its driver does not run the XDP program: Operation not supported (os error 95); use --xdp generic",
         ),
         ("ip link add maglane-near type bridge", "", native, "maglane-near: there is a device of this name"),
+        (":", "", "--interface near --mode af-packet --xdp native", "--xdp is an option of --mode af-xdp"),
         (":", "", "--interface near --pin 0,0", "--pin names 2 of processors for 1 of workers"),
         (":", "", "--interface near --pin 1023", "--pin: this process may not run on processor 1023"),
     ] {
-        let script = format!("{prepare}; exec {wrapper} \"$0\" run --config site.toml --mode af-xdp {options}");
+        let mode = if options.contains("--mode") { "" } else { "--mode af-xdp" };
+        let script = format!("{prepare}; exec {wrapper} \"$0\" run --config site.toml {mode} {options}");
         let ran = Machine::new(&folder, &script).ended();
         assert!(ran.code == 2 && ran.stderr.starts_with("error: ") && ran.stderr.contains(says), "{says:?}: {ran:?}");
         assert_eq!(ran.stdout, "", "{says:?}");
@@ -425,5 +429,43 @@ fn frames_that_come_while_no_worker_looks_are_counted_once_and_those_after_them_
         let [frames, lost] = [count(&total["frames"]), count(&total["mishaps"]["unreceived"])];
         assert!(lost > 3 * 2_000, "{hook}: {lost}");
         assert_eq!(frames + lost, sent, "{hook}: {total}");
+    }
+}
+
+#[test]
+fn queue_that_another_process_has_is_refused() {
+    if !is_inside("run::xdp::queue_that_another_process_has_is_refused") {
+        return;
+    }
+    // A machine that has the other end of the wire; this process has a queue of ours, and no program that steers.
+    let folder = site();
+    let _machine = Machine::new(&folder, "exec sleep 60");
+    let (_ports, steering) = AfXdp::open(&Interface::find("far").unwrap(), 1, Attach::Best).unwrap();
+    drop(steering);
+    let words = ["run", "--config", "site.toml", "--interface", "far", "--mode", "af-xdp"];
+    // The kernel takes the program away when nobody waits for that.
+    until(|| {
+        let ran = folder.run(&words);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        ran.stderr.starts_with("error: far: another process has an AF_XDP socket at queue 0")
+    });
+}
+
+#[test]
+fn interface_that_goes_down_and_up_is_served_again() {
+    if !is_inside("run::xdp::interface_that_goes_down_and_up_is_served_again") {
+        return;
+    }
+    for [hook, _] in [NATIVE, GENERIC] {
+        let folder = site();
+        let machine = Machine::running(&folder, 1, &format!("--mode af-xdp --xdp {hook}"));
+        backends(&mut Wire::new(), 10_000..10_100, true);
+        machine.ip("link set near down");
+        thread::sleep(Duration::from_millis(200));
+        machine.ip("link set near up");
+        until(|| machine.ip("link show near").contains("LOWER_UP"));
+        backends(&mut Wire::new(), 10_000..16_000, true);
+        machine.signal("-TERM");
+        machine.ended().ended(0);
     }
 }
