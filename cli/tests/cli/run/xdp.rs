@@ -1,16 +1,19 @@
-//! Goal: with AF_XDP, frames to virtual addresses leave as `maglane replay` forwards them, the kernel gets all others and those
-//! that are passed as they came, and nothing stays behind a process that dies.
+//! Goal: with AF_XDP, frames to virtual addresses leave as `maglane replay` forwards them, the kernel gets all others and
+//! those that are passed as they came, and nothing stays behind a process that dies.
 //!
 //! Method: as with packet sockets; what the machine's kernel receives is recorded by tcpdump, which sees what is left after an
 //! XDP program.
 
 use std::io::BufRead;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use maglane_spec::Egress;
+use maglane_sw::fast::Packet;
 use maglane_sw::io::af_xdp::{AfXdp, Attach};
 use maglane_sw::io::interface::Interface;
+use maglane_sw::io::port::{Mishaps, Port};
 use serde_json::Value;
 
 use super::frames::{VIP, is_to_vip, segment, traffic};
@@ -143,7 +146,8 @@ fn kernel_answers_what_is_passed_for_an_address_of_its_own() {
         return;
     }
     // The client, behind a router whose MAC address the machine knows; new interfaces check sources by route.
-    let own = "echo 1 >/proc/sys/net/ipv4/conf/default/rp_filter; ip link set lo up; ip addr add 192.0.2.10/32 dev lo; ip addr add 10.9.0.1/24 dev near; \
+    let own = "echo 1 >/proc/sys/net/ipv4/conf/default/rp_filter; ip link set lo up; \
+               ip addr add 192.0.2.10/32 dev lo; ip addr add 10.9.0.1/24 dev near; \
                ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:02 dev near; ip route add default via 10.9.0.2";
     let echo = {
         let (mut frame, step) =
@@ -430,6 +434,42 @@ fn frames_that_come_while_no_worker_looks_are_counted_once_and_those_after_them_
         assert!(lost > 3 * 2_000, "{hook}: {lost}");
         assert_eq!(frames + lost, sent, "{hook}: {total}");
     }
+}
+
+#[test]
+fn frames_that_did_not_come_in_leave_and_those_without_room_are_counted() {
+    if !is_inside("run::xdp::frames_that_did_not_come_in_leave_and_those_without_room_are_counted") {
+        return;
+    }
+    let folder = site();
+    // The port is at our end here, and the machine's kernel receives what it sends.
+    let machine = Machine::new(&folder, "exec sleep 60");
+    until(|| machine.ip("link show near").contains("LOWER_UP"));
+    let (mut ports, _steering) = AfXdp::open(&Interface::find("far").unwrap(), 1, Attach::Best).unwrap();
+    let port = &mut ports[0];
+    // More than a queue has memory for.
+    let frames = traffic(6_000);
+    let kernel = Kernel::of(&machine, "near", &folder);
+    for batch in frames.chunks(64) {
+        port.send(&mut batch.iter().map(Vec::as_slice));
+        thread::sleep(Duration::from_millis(1));
+    }
+    same(&kernel.received(frames.len()), &frames, "sent");
+    assert_eq!(port.mishaps(), Mishaps::default());
+
+    // What is longer than the MTU, or than a chunk; and what the interface does not take at once, but when it is up again.
+    port.send(&mut [vec![2; 1_515], vec![2; 5_000]].iter().map(Vec::as_slice));
+    assert_eq!(port.mishaps(), Mishaps { unsent: 2, ..Mishaps::default() });
+    let down_and_up = |words: &str| assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success());
+    down_and_up("link set far down");
+    port.send(&mut frames[..1_500].iter().map(Vec::as_slice));
+    assert_eq!(port.mishaps(), Mishaps { unsent: 2 + 1_500 - 1_024, ..Mishaps::default() });
+    down_and_up("link set far up");
+    until(|| machine.ip("link show near").contains("LOWER_UP"));
+    let kernel = Kernel::of(&machine, "near", &folder);
+    let work = &mut |_: &mut [Packet<'_>], _: &mut [Egress]| {};
+    assert_eq!(port.exchange(Duration::from_millis(50), work).unwrap(), 0);
+    same(&kernel.received(1_000)[..500], &frames[..500], "sent late");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The system call `bpf`, as far as a steering program needs it: maps, a program, and the link that holds it at an interface.
+//! The system call `bpf`, as far as a steering program needs it: maps, a program, and the link that holds it in its place.
 //!
 //! What is made lives as long as its descriptor: a link that is dropped, or whose process dies, takes the program away.
 

@@ -1,9 +1,9 @@
 //! The way of passed frames to the kernel: a TAP device that they come in at, as they came from the wire.
 //!
-//! The device has the interface's MAC address, so that a frame for this machine is one there too. To the kernel it is another
-//! interface: what is bound to the interface itself does not see these frames (a VLAN device on it, a rule of a firewall that
+//! The device has the interface's MAC address, so that a frame for this machine is one there too. To the kernel it is
+//! another interface: what is bound to the first does not see these frames (a VLAN device on it, a rule of a firewall that
 //! names it, a capture at it). The check of sources by route (`rp_filter`) is off at the device, because the way back to a
-//! client is not through it; the device has no address and no route, and what the kernel sends out of it goes nowhere.
+//! client is not through it; it has no address and no route, and what the kernel sends out of it goes nowhere.
 
 use std::fs;
 

@@ -65,7 +65,7 @@ impl Memory {
     pub(super) fn bytes<'m>(&'m self, chunk: &'m mut Chunk) -> &'m mut [u8] {
         let at = chunk.0 * CHUNK_LEN;
         assert!(at < self.map.len(), "a chunk is its memory's");
-        // SAFETY: the bytes are within the map, and borrowed as long as it and the chunk. There is one `Chunk` of this number
+        // SAFETY: the bytes are within the map, and borrowed as long as it and the chunk. There is one `Chunk` of a number
         // while it is not the kernel's, which therefore neither reads nor writes them.
         unsafe { slice::from_raw_parts_mut(self.map.as_mut_ptr().add(at), CHUNK_LEN) }
     }

@@ -175,6 +175,7 @@ impl Queue {
     /// Sends a copy of a frame; whether there was room.
     pub(super) fn send(&mut self, frame: &[u8]) -> bool {
         if self.free.is_empty() {
+            self.flush();
             self.reclaim();
         }
         let Some(mut chunk) = self.free.pop() else { return false };
@@ -194,6 +195,7 @@ impl Queue {
         // Where frames are copied, what is too long would vanish without a trace.
         let len_max = self.frame_len_max + if is_tagged { ethernet::TAG_LEN } else { 0 };
         if self.sending == TRANSMIT {
+            self.flush();
             self.reclaim();
         }
         // The ring of what has been sent has as many entries, so that all have room there too.
