@@ -33,13 +33,13 @@ pub(super) struct Queue {
     misplaced: u64,
 }
 
-/// Entries of the rings of frames that come in, and chunks that wait for some: what a wire of 10 Gb/s brings in a tenth of a
-/// millisecond at worst, and in 2 ms of full frames.
-const RECEIVE: u32 = 2_048;
+/// Frames that may have come before a worker looks: at a million a second it may be kept from its processor for 4 ms. Each
+/// ring has room for all of them.
+const RECEIVE: u32 = 4_096;
 /// Frames that may wait to be sent.
 const TRANSMIT: u32 = 1_024;
-/// Chunks for all places: 20 MiB. Those that wait, those that have come, those that leave, and those that are worked on.
-const CHUNKS: usize = 2 * RECEIVE as usize + TRANSMIT as usize + BURST;
+/// Chunks for all places: 20 MiB. For frames that come or have come, that leave, and that are worked on.
+const CHUNKS: usize = RECEIVE as usize + TRANSMIT as usize + BURST;
 /// Bytes that the copies of waiting frames may have, with what the kernel adds to each, where frames are copied.
 const SEND_BYTES: libc::c_int = 8 << 20;
 /// How often the kernel is woken for a burst. A call sends 32 frames at least where frames are copied, so that this is
