@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 /// Balance live traffic in software: frames of an interface to its backends, until Ctrl-C
 ///
 /// Frames to a virtual address leave by the same interface, in their tunnel; all others are the kernel's, as if this did not
-/// run. The virtual addresses must be routed to this machine and not be its own. Counters are told once a second.
+/// run. The virtual addresses must be routed to this machine, and not be its own unless it has AF_XDP keep their frames from
+/// the kernel. Counters are told once a second.
 ///
 /// SIGHUP has the configuration read again: tables change between two bursts, and flows stay where they are. Ctrl-C and
 /// SIGTERM end it.
@@ -22,7 +23,8 @@ Counters of frames that were not handled as they should have been:
   unsent       the interface did not take the frame
   unpassed     the kernel did not take the frame (AF_XDP)
   merged       longer than the MTU: ethtool -K eth0 gro off lro off rx-gro-hw off
-  unfinished   without a transport checksum, because this machine sent it: ethtool -K SENDER tx off")]
+  unfinished   without a transport checksum, because this machine sent it: ethtool -K SENDER tx off (with AF_XDP that is
+               not seen, nor a VLAN tag that a sender of this machine carries beside the frame: ethtool -K SENDER txvlan off)")]
 pub(crate) struct RunArgs {
     /// Configuration
     #[arg(long, value_name = "FILE")]

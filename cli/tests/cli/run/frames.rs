@@ -10,8 +10,8 @@ const CLIENT: [u8; 4] = [198, 51, 100, 7];
 pub(super) const VIP: [u8; 4] = [192, 0, 2, 10];
 const VIP_GAME: [u8; 4] = [192, 0, 2, 20];
 const STRANGER: [u8; 4] = [192, 0, 2, 99];
-const CLIENT_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
-const VIP_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10];
+pub(super) const CLIENT_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+pub(super) const VIP_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10];
 const STRANGER_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x99];
 /// Kinds of frames.
 const KINDS: usize = 16;

@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Frames that are sent at a time, and how long then the other side has its turn.
 const BATCH: usize = 64;
 const PAUSE: Duration = Duration::from_millis(1);
+/// Frames that may be on their way.
+const LAG: usize = 1_000;
 /// How long nothing must come for it to be true that nothing more comes.
 const SILENCE: Duration = Duration::from_millis(200);
 
@@ -179,8 +181,10 @@ impl Kernel {
     /// From now on, at an interface.
     pub(super) fn of(machine: &Machine, interface: &str, folder: &Folder) -> Self {
         let file = folder.path(&format!("{interface}.pcap"));
-        // Only what comes in, whole, each frame at once; without asking the interface for more than comes anyway.
-        let words = ["--immediate-mode", "-p", "-U", "-n", "-Q", "in", "-s", "0", "-B", "65536", "-i", interface, "-w"];
+        // Only what comes in, at once, without asking the interface for more than comes anyway. No frame is longer; the
+        // buffer has a place of this length for each.
+        let words =
+            ["--immediate-mode", "-p", "-U", "-n", "-Q", "in", "-s", "2000", "-B", "65536", "-i", interface, "-w"];
         let mut command = machine.command("tcpdump");
         let mut tcpdump = command.args(words).arg(&file).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(tcpdump.stderr.take().unwrap());
@@ -234,11 +238,18 @@ impl Wire {
     /// Sends frames; what comes back, until nothing more does. No fewer than a number are waited for.
     pub(super) fn exchange(&mut self, frames: &[Vec<u8>], expected: usize) -> Vec<Vec<u8>> {
         let mut back = Vec::new();
-        for batch in frames.chunks(BATCH) {
+        let mut patience = PATIENCE;
+        for (batch, sent) in frames.chunks(BATCH).zip((BATCH..).step_by(BATCH)) {
             assert_eq!(self.sender.send(batch.iter().map(Vec::as_slice)), 0, "our end lost frames");
-            // Paced, so that a frame that is missing was not lost on the wire.
+            // Paced, so that a frame that is missing was not lost on the wire; and no faster than they come back, because
+            // others may have the processors.
             thread::sleep(PAUSE);
             while self.receive(Duration::ZERO, &mut back) > 0 {}
+            while back.len() + LAG < expected * sent.min(frames.len()) / frames.len() && !patience.is_zero() {
+                let start = Instant::now();
+                self.receive(PAUSE, &mut back);
+                patience = patience.saturating_sub(start.elapsed());
+            }
         }
         let until = Instant::now() + PATIENCE;
         while back.len() < expected && Instant::now() < until {
