@@ -69,13 +69,14 @@ impl Queue {
         let sizes = Sizes { receive: RECEIVE, transmit: TRANSMIT };
         let rings = socket.rings(sizes).map_err(fail("make the rings of frames"))?;
         socket.reserve_send_buffer(SEND_BYTES).map_err(fail("make room for frames to send"))?;
-        socket.bind(interface.index(), queue, copy).map_err(|source| match source.raw_os_error() {
+        let frame_len_max = interface.mtu() + ethernet::HEADER_LEN;
+        let mut opened = Self { memory, free, rings, socket, sending: 0, frame_len_max, misplaced: 0 };
+        // Before it is bound: a driver without copies takes chunks there and then.
+        opened.refill();
+        opened.socket.bind(interface.index(), queue, copy).map_err(|source| match source.raw_os_error() {
             Some(libc::EBUSY) => XdpError::QueueTaken { name: interface.name().to_owned(), queue }.into(),
             _ => XdpError::of(interface, "serve a queue", source),
         })?;
-        let frame_len_max = interface.mtu() + ethernet::HEADER_LEN;
-        let mut opened = Self { memory, free, rings, socket, sending: 0, frame_len_max, misplaced: 0 };
-        opened.refill();
         Ok(opened)
     }
 
