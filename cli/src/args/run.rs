@@ -23,8 +23,10 @@ Counters of frames that were not handled as they should have been:
   unsent       the interface did not take the frame
   unpassed     the kernel did not take the frame (AF_XDP)
   merged       longer than the MTU: ethtool -K eth0 gro off lro off rx-gro-hw off
-  unfinished   without a transport checksum, because this machine sent it: ethtool -K SENDER tx off (with AF_XDP that is
-               not seen, nor a VLAN tag that a sender of this machine carries beside the frame: ethtool -K SENDER txvlan off)")]
+  unfinished   without a transport checksum, because this machine sent it: ethtool -K SENDER tx off
+
+AF_XDP does not see what is unfinished, nor a VLAN tag that a sender on this machine carries beside the frame: ethtool -K
+SENDER txvlan off")]
 pub(crate) struct RunArgs {
     /// Configuration
     #[arg(long, value_name = "FILE")]

@@ -1,8 +1,8 @@
 //! Goal: with AF_XDP, frames to virtual addresses leave as `maglane replay` forwards them, the kernel gets all others and
 //! those that are passed as they came, and nothing stays behind a process that dies.
 //!
-//! Method: as with packet sockets; what the machine's kernel receives is recorded by tcpdump, which sees what is left after an
-//! XDP program.
+//! Method: as with packet sockets; what the machine's kernel receives is recorded by tcpdump, which sees what is left after
+//! an XDP program.
 
 mod refusals;
 

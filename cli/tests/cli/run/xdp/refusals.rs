@@ -1,5 +1,5 @@
-//! Goal: an interface that AF_XDP cannot serve, or only in another way than was asked for, is said to be one, with what mends
-//! it.
+//! Goal: an interface that AF_XDP cannot serve, or only in another way than was asked for, is said to be one, with what
+//! mends it.
 //!
 //! Method: machines that are not as they must be.
 
