@@ -184,7 +184,7 @@ impl Kernel {
         // Only what comes in, at once, without asking the interface for more than comes anyway. No frame is longer; the
         // buffer has a place of this length for each.
         let words =
-            ["--immediate-mode", "-p", "-U", "-n", "-Q", "in", "-s", "2000", "-B", "65536", "-i", interface, "-w"];
+            ["--immediate-mode", "-p", "-U", "-n", "-Q", "in", "-s", "4000", "-B", "65536", "-i", interface, "-w"];
         let mut command = machine.command("tcpdump");
         let mut tcpdump = command.args(words).arg(&file).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(tcpdump.stderr.take().unwrap());
@@ -282,6 +282,7 @@ pub(super) fn remove_wire() {
     let _gone = Command::new("ip").args(["link", "delete", "far"]).output();
 }
 
-fn ip(words: &str) {
+/// Has our machine's network changed.
+pub(super) fn ip(words: &str) {
     assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "ip {words}");
 }

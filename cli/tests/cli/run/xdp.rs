@@ -7,7 +7,7 @@
 mod refusals;
 
 use std::io::BufRead;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use maglane_sw::io::port::{Mishaps, Port};
 use serde_json::Value;
 
 use super::frames::{CLIENT_6, VIP, VIP_6, is_to_vip, segment, traffic};
-use super::network::{Kernel, Machine, Wire, is_inside};
+use super::network::{Kernel, Machine, Wire, ip, is_inside};
 use super::{SITE, backends, replayed, site};
 use crate::Folder;
 
@@ -342,6 +342,28 @@ fn frames_that_are_longer_than_the_interface_takes_are_counted_and_the_others_le
 }
 
 #[test]
+fn longest_frame_that_can_be_served_is_passed_whole() {
+    if !is_inside("run::xdp::longest_frame_that_can_be_served_is_passed_whole") {
+        return;
+    }
+    let folder = site();
+    let run = "exec \"$0\" run --config site.toml --interface near --mode af-xdp --xdp generic --json";
+    let mut machine = Machine::new(&folder, &format!("ip link set near mtu 3822; {run}"));
+    assert!(machine.line().starts_with("{\"end\":false"));
+    ip("link set far mtu 3822");
+    // With a tag, and too big for the tunnel.
+    let long = segment(VIP, 7, &vec![3; 3_822 - 40], |step| step.ack(1));
+    let frames = vec![[&long[..12], &[0x81, 0, 0, 5], &long[12..]].concat(); 100];
+    assert_eq!(frames[0].len(), 3_840);
+    let kernel = Kernel::of(&machine, HOST, &folder);
+    Wire::new().exchange(&frames, 0);
+    same(&kernel.received(100), &frames, "passed");
+    machine.signal("-TERM");
+    let ran = machine.ended().ended(0);
+    super::no_mishaps(&serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap());
+}
+
+#[test]
 fn frames_that_come_while_no_worker_looks_are_counted_once_and_those_after_them_leave() {
     if !is_inside("run::xdp::frames_that_come_while_no_worker_looks_are_counted_once_and_those_after_them_leave") {
         return;
@@ -396,11 +418,10 @@ fn frames_that_did_not_come_in_leave_and_those_without_room_are_counted() {
     // What is longer than the MTU, or than a chunk; and what the interface does not take at once, but when it is up again.
     port.send(&mut [vec![2; 1_515], vec![2; 5_000]].iter().map(Vec::as_slice));
     assert_eq!(port.mishaps(), Mishaps { unsent: 2, ..Mishaps::default() });
-    let down_and_up = |words: &str| assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success());
-    down_and_up("link set far down");
+    ip("link set far down");
     port.send(&mut frames[..1_500].iter().map(Vec::as_slice));
     assert_eq!(port.mishaps(), Mishaps { unsent: 2 + 1_500 - 1_024, ..Mishaps::default() });
-    down_and_up("link set far up");
+    ip("link set far up");
     until(|| machine.ip("link show near").contains("LOWER_UP"));
     let kernel = Kernel::of(&machine, "near", &folder);
     let work = &mut |_: &mut [Packet<'_>], _: &mut [Egress]| {};
