@@ -1,5 +1,6 @@
 //! `maglane run`: the software datapath on an interface of this machine.
 
+mod inlet;
 mod next_hops;
 mod report;
 mod site;
@@ -12,15 +13,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use maglane_sw::fast::{Datapath, Worker};
-use maglane_sw::io::af_packet::AfPacket;
 use maglane_sw::io::interface::Interface;
 use maglane_sw::io::port::{Mishaps, Port, PortError};
 use maglane_sw::io::signals::{Signal, Signals};
 use maglane_sw::slow::{Outbox, SlowPath, divert};
 
+use self::inlet::Inlet;
 use self::report::Report;
 use self::site::Site;
-use crate::args::{Mode, RunArgs};
+use crate::args::RunArgs;
 use crate::output::{self, Console};
 
 /// How often there is news.
@@ -33,15 +34,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
     // First of all, so that no thread is started without it.
     let signals = Signals::hold().context("cannot wait for Ctrl-C")?;
     let interface = Interface::find(&args.interface)?;
-    let (mut site, image) = Site::read(&args.config, &interface)?;
+    inlet::check_pins(args)?;
+    let (mut site, image) = Site::read(&args.config, &interface, args.mode)?;
     let datapath = Arc::new(Datapath::new(image.geometry)?);
     datapath.load(Arc::new(image))?;
-    let ports = match args.mode {
-        Mode::AfPacket => AfPacket::open(&interface, usize::from(args.workers))?,
-    };
+    let (mut inlet, ports) = Inlet::open(&interface, args)?;
+    inlet.steer(&site)?;
     let mut console = Console::new();
     let mut report = Report::new(&interface, args);
-    report.begin(&mut console, &site)?;
+    report.begin(&mut console, &site, &inlet)?;
 
     // One for all workers, who share a tick.
     let start = Instant::now();
@@ -59,9 +60,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
         let workers: Vec<_> = ports
             .into_iter()
             .zip(&lanes)
-            .map(|(mut port, lane)| {
+            .enumerate()
+            .map(|(number, (mut port, lane))| {
                 let (worker, slow, stop) = (Worker::new(Arc::clone(&datapath)), &slow, &stop);
-                scope.spawn(move || lane.serve(&mut port, worker, slow, start, stop))
+                let pin = args.pin.get(number).copied();
+                scope.spawn(move || {
+                    inlet::pin(pin)?;
+                    lane.serve(&mut *port, worker, slow, start, stop)
+                })
             })
             .collect();
         let mut told = Ok(());
@@ -71,7 +77,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
                 Some(Signal::End) => break,
                 // What is wrong with the new file does not end what runs with the old one.
                 Some(Signal::Reload) => match site.reload(&datapath, &interface) {
-                    Ok(()) => output::note(&format!("{}: read again; its tables serve", args.config.display())),
+                    Ok(()) => {
+                        let steered = inlet.steer(&site);
+                        output::note(&format!("{}: read again; its tables serve", args.config.display()));
+                        if let Err(error) = steered {
+                            output::error(&error.context("frames to new addresses may stay the kernel's"));
+                        }
+                    }
                     Err(error) => output::error(&error.context("the old tables go on")),
                 },
                 None => {}
@@ -106,7 +118,7 @@ impl Lane {
     /// Has frames of a port worked on until it is told to stop.
     fn serve(
         &self,
-        port: &mut impl Port,
+        port: &mut dyn Port,
         mut worker: Worker,
         slow: &Mutex<SlowPath>,
         start: Instant,

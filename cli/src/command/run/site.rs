@@ -12,12 +12,16 @@ use maglane_sw::io::interface::{Destination, Interface};
 use maglane_table::{Config, Mac};
 
 use super::next_hops::Neighbours;
+use crate::args::Mode;
 use crate::{input, output};
 
 /// The configuration that serves.
 pub(super) struct Site {
     path: PathBuf,
+    mode: Mode,
     config: Config,
+    /// The virtual addresses.
+    pub(super) addresses: BTreeSet<IpAddr>,
     neighbours: Neighbours,
     /// Service and backend by the number that flows of the flow table have of a backend.
     backends: Vec<(String, String)>,
@@ -27,13 +31,14 @@ pub(super) struct Site {
 
 impl Site {
     /// Reads a configuration, with its tables, and refuses one that this server cannot serve.
-    pub(super) fn read(path: &Path, interface: &Interface) -> Result<(Self, TableImage)> {
+    pub(super) fn read(path: &Path, interface: &Interface, mode: Mode) -> Result<(Self, TableImage)> {
         let config = input::config(path)?;
         let mut neighbours = Neighbours::new(interface)?;
         neighbours.find(&config).with_context(|| path.display().to_string())?;
         let image = config.image_by(|address| neighbours.of(address))?;
-        for address in addresses(&config) {
-            check(address, interface).with_context(|| path.display().to_string())?;
+        let addresses = addresses(&config);
+        for &address in &addresses {
+            check(address, interface, mode).with_context(|| path.display().to_string())?;
         }
         let backends = config
             .services()
@@ -41,12 +46,12 @@ impl Site {
             .flat_map(|service| service.backends.iter().map(|backend| (service.name.clone(), backend.identity.clone())))
             .collect();
         let notes = note_on_mac(&config, interface).into_iter().collect();
-        Ok((Self { path: path.to_owned(), config, neighbours, backends, notes }, image))
+        Ok((Self { path: path.to_owned(), mode, config, addresses, neighbours, backends, notes }, image))
     }
 
     /// Reads the configuration again, and has its tables serve.
     pub(super) fn reload(&mut self, datapath: &Datapath, interface: &Interface) -> Result<()> {
-        let (new, image) = Self::read(&self.path, interface)?;
+        let (new, image) = Self::read(&self.path, interface, self.mode)?;
         self.check_numbers(&new)?;
         datapath.update(Arc::new(image))?;
         // A number that has gone from the file stays taken: flows may still have it.
@@ -86,11 +91,13 @@ fn addresses(config: &Config) -> BTreeSet<IpAddr> {
     config.services().iter().map(|service| service.address).collect()
 }
 
-/// The kernel sees every frame as well: it must neither answer nor send on what is forwarded here.
-fn check(address: IpAddr, interface: &Interface) -> Result<()> {
+/// With packet sockets the kernel sees every frame as well: it must neither answer nor send on what is forwarded here. With
+/// AF_XDP it sees what is passed only: it may answer that, and must not send it on, for it would come in again.
+fn check(address: IpAddr, interface: &Interface, mode: Mode) -> Result<()> {
     let (flag, bits) = if address.is_ipv4() { ("-4", 32) } else { ("-6", 128) };
     let name = interface.name();
     match Destination::of(address) {
+        Destination::Own if mode == Mode::AfXdp => Ok(()),
         Destination::Own => bail!(
             "{address} is an address of this machine, whose kernel would answer what is forwarded to backends; take it \
              away (`ip addr` shows where it is: ip addr del {address}/{bits} dev DEVICE) and route it here instead"

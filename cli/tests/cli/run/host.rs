@@ -76,7 +76,7 @@ fn live_pieces_in_any_order_reach_the_backend_of_their_flow() {
         return;
     }
     let folder = site();
-    let machine = Machine::running(&folder, 3);
+    let machine = Machine::running(&folder, 1, "--workers 3");
     let wire = &mut Wire::new();
     // What a whole packet of each flow meets says where its pieces must go.
     let ports = 10_000..10_040;
@@ -172,7 +172,7 @@ fn live_client_that_is_told_the_size_sends_pieces_which_arrive() {
         return;
     }
     let folder = site();
-    let machine = Machine::running(&folder, 1);
+    let machine = Machine::running(&folder, 1, "");
     let wire = &mut Wire::new();
     // The client is this kernel: what it is told it believes or not.
     ip("addr add 198.51.100.7/24 dev far");
