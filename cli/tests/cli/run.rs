@@ -6,6 +6,7 @@
 mod frames;
 mod host;
 mod network;
+mod next_hop;
 mod xdp;
 
 use std::collections::BTreeMap;

@@ -23,6 +23,11 @@ fn tunnelled(frame: &[u8]) -> Option<(&[u8], &[u8])> {
     (protocol == 47).then_some((destination, inner))
 }
 
+/// Whether a frame is in a tunnel.
+pub(super) fn is_tunnelled(frame: &[u8]) -> bool {
+    [[8, 0], [0x86, 0xdd], [0x81, 0]].iter().any(|kind| frame[12..14] == *kind) && tunnelled(frame).is_some()
+}
+
 /// Whether a frame that came back is one that the pipeline did not send.
 pub(super) fn is_of_host(frame: &[u8]) -> bool {
     match tunnelled(frame) {
