@@ -23,7 +23,7 @@ pub(crate) use maglane_sim::lineup::Kind;
 use maglane_spec::Stage;
 pub(crate) use replay::ReplayArgs;
 #[cfg(target_os = "linux")]
-pub(crate) use run::{Mode, RunArgs};
+pub(crate) use run::{Mode, RunArgs, Xdp};
 pub(crate) use study::StudyArgs;
 #[cfg(target_os = "linux")]
 pub(crate) use trace::TraceArgs;

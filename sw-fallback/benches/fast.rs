@@ -11,8 +11,10 @@
 //! the caches of the core, 128 KiB of them; behind a NIC they come from a farther one.
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Instant;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use maglane_spec::{FlowOutcome, Geometry, TableImage, Verdict};
@@ -121,6 +123,46 @@ fn floor(group: &mut BenchmarkGroup<'_, WallTime>, id: &str, sets: u32, mut sour
     group.bench_function(id, |bencher| bencher.iter(|| floor.process(black_box(&mut source.burst()))));
 }
 
+/// So many workers at once, each with as many bursts as an iteration has, on one flow table. What is measured is until the
+/// last one is through; with a processor for each it would be what one takes.
+fn workers(group: &mut BenchmarkGroup<'_, WallTime>, workers: u32) {
+    const FLOWS: u32 = 1 << 20;
+    let tables = tables(FLOWS / 2);
+    let datapath = Arc::new(Datapath::new(tables.geometry).expect("memory"));
+    datapath.load(Arc::new(tables)).expect("the sizes are the same");
+    let frame = udp(VIP, 53, 22);
+    let mut lanes: Vec<(Worker, Source)> =
+        (0..workers).map(|_| (Worker::new(Arc::clone(&datapath)), Source::new(&frame, FLOWS))).collect();
+    for (worker, source) in &mut lanes {
+        for _ in 0..2 * FLOWS as usize / BURST {
+            worker.process(0, &mut source.burst());
+        }
+    }
+    group.throughput(Throughput::Elements(u64::from(workers) * BURST as u64));
+    group.bench_function(format!("workers_{workers}/ipv4_flows_1m"), |bencher| {
+        bencher.iter_custom(|iterations| {
+            let ready = Barrier::new(lanes.len() + 1);
+            thread::scope(|scope| {
+                let lanes: Vec<_> = lanes
+                    .iter_mut()
+                    .map(|(worker, source)| {
+                        scope.spawn(|| {
+                            ready.wait();
+                            for _ in 0..iterations {
+                                black_box(worker.process(0, black_box(&mut source.burst())));
+                            }
+                        })
+                    })
+                    .collect();
+                ready.wait();
+                let start = Instant::now();
+                lanes.into_iter().for_each(|lane| lane.join().expect("a worker does not panic"));
+                start.elapsed()
+            })
+        });
+    });
+}
+
 fn fast(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wallclock/fast");
     group.throughput(Throughput::Elements(BURST as u64));
@@ -153,6 +195,9 @@ fn fast(criterion: &mut Criterion) {
     worker(&mut group, "whole/ipv4_syn_flood", 1 << 17, best, Source::new(&syn, 1 << 23), false);
     let error = icmp_error(3, 4, &reply(&udp(VIP, 53, 22)), 28);
     worker(&mut group, "whole/ipv4_icmp_error", 1 << 10, best, Source::new(&error, 1 << 12), false);
+    for count in [1, 2] {
+        workers(&mut group, count);
+    }
     group.finish();
 }
 

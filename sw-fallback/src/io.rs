@@ -5,9 +5,16 @@
 
 #[cfg(target_os = "linux")]
 pub mod af_packet;
+#[cfg(target_os = "linux")]
+pub mod af_xdp;
 pub mod capture;
 #[cfg(target_os = "linux")]
+pub mod cpu;
+#[cfg(target_os = "linux")]
 pub mod interface;
+#[cfg(target_os = "linux")]
+pub mod next_hop;
+mod option;
 pub mod pages;
 pub mod port;
 #[cfg(target_os = "linux")]

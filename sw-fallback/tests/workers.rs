@@ -219,3 +219,42 @@ fn a_flood_takes_no_established_flow_while_the_tick_moves() {
         assert_eq!(lost, 0, "in {ticks} ticks and {flood} frames of flood");
     });
 }
+
+#[test]
+fn steady_traffic_writes_the_flow_table_once_a_flow_and_tick() {
+    const FLOWS: u32 = 1_024;
+    const FRAMES_A_TICK: u32 = 50;
+    let tables = image();
+    let tick_ns = u64::from(tables.datapath.tick_ms.value()) * 1_000_000;
+    let datapath = Arc::new(Datapath::new(tables.geometry).unwrap());
+    datapath.load(Arc::new(tables)).unwrap();
+    let mut worker = Worker::new(Arc::clone(&datapath));
+    let frames: Vec<Vec<u8>> = (0..FLOWS)
+        .map(|flow| {
+            let [a, b, c, d] = flow.to_be_bytes();
+            with_ipv4(&tcp(VIP, 80, 0), 12, &[a, b, c, d])
+        })
+        .collect();
+    let mut room = vec![vec![0; HEADROOM + 128 + LOOK]; BURST];
+    let mut traces = [Trace::BEFORE_PARSE; BURST];
+    let mut round = |time_ns: u64| {
+        let before = datapath.flow_state().entries;
+        for frames in frames.chunks(BURST) {
+            burst(&mut worker, time_ns, frames, &mut room, &mut traces);
+        }
+        let after = datapath.flow_state().entries;
+        before.iter().zip(&after).filter(|(before, after)| before != after).count()
+    };
+    // Each flow becomes established.
+    let (inserted, established) = (round(0), round(0));
+    assert_eq!([inserted, established], [FLOWS as usize; 2]);
+    let (mut written, mut sent) = (0, 0);
+    for tick in 1..5 {
+        for frame in 0..FRAMES_A_TICK {
+            written += round(tick * tick_ns + u64::from(frame));
+            sent += FLOWS;
+        }
+    }
+    // 0.02 a frame, where a frame of a flow comes 50 times a tick.
+    assert_eq!(written, 4 * FLOWS as usize, "writes for {sent} frames");
+}

@@ -7,12 +7,27 @@ use maglane_spec::endian::{U16Be, U16Le, U32Be, U32Le};
 use maglane_spec::limit::NO_BACKEND;
 use maglane_spec::row::{BackendRow, DatapathRow, ServiceRow};
 
-use crate::config::{Backend, Config, ConfigError, Problem, Problems, Scheduler, Service, State};
+use crate::config::{Backend, Config, ConfigError, Mac, Problem, Problems, Scheduler, Service, State};
 use crate::fill::{self, Share};
 use crate::place;
 
 impl Config {
     /// Builds the tables.
+    ///
+    /// # Errors
+    /// As [`Self::image_by`], which this is without anybody to ask.
+    pub fn image(&self) -> Result<TableImage, ConfigError> {
+        self.image_by(|_| None)
+    }
+
+    /// Addresses of backends for which the file names no next hop.
+    pub fn without_next_hop(&self) -> impl Iterator<Item = IpAddr> {
+        let backends = self.services().iter().flat_map(|service| &service.backends);
+        let named = |backend: &&Backend| backend.next_hop_mac.or(self.datapath().next_hop_mac).is_some();
+        backends.filter(move |backend| !named(backend)).map(|backend| backend.address)
+    }
+
+    /// Builds the tables, and asks for the next hops of backends for which the file names none.
     ///
     /// # Shape
     /// Service ids are indices in file order; backend ids run on over all services in file order. Service k's
@@ -20,7 +35,7 @@ impl Config {
     ///
     /// # Errors
     /// A backend without next hop, and the unlikely set of services that cuckoo hashing cannot place.
-    pub fn image(&self) -> Result<TableImage, ConfigError> {
+    pub fn image_by(&self, next_hop: impl Fn(IpAddr) -> Option<Mac>) -> Result<TableImage, ConfigError> {
         let mut image = TableImage::empty(self.geometry());
         let keys: Vec<place::Key> = self.services().iter().map(place::Key::of).collect();
         let Some(placement) = place::place(&keys, self.geometry().services) else {
@@ -43,7 +58,8 @@ impl Config {
                 }
             }
             for (index, backend) in service.backends.iter().enumerate() {
-                match backend.next_hop_mac.or(self.datapath().next_hop_mac) {
+                let named = backend.next_hop_mac.or(self.datapath().next_hop_mac);
+                match named.or_else(|| next_hop(backend.address)) {
                     Some(mac) => image.backends[backend_base + index] = backend_row(backend, id, mac),
                     None => problems.push(
                         Problem::at(

@@ -19,6 +19,6 @@ pub mod prime;
 pub mod study;
 mod tables;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, Mac};
 pub use file::{FileError, TableFile};
 pub use tables::Tables;

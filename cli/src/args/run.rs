@@ -10,7 +10,8 @@ use crate::command::trace::Filter;
 ///
 /// Frames to a virtual address leave by the same interface, in their tunnel; all others are the kernel's, as if this did not
 /// run. Fragments stay together, what is too big for the tunnel is cut or answered, and pings are answered. The virtual
-/// addresses must be routed to this machine and not be its own. Counters are told once a second.
+/// addresses must be routed to this machine, and not be its own unless it has AF_XDP keep their frames from the kernel.
+/// Counters are told once a second.
 ///
 /// SIGHUP has the configuration read again: tables change between two bursts, and flows stay where they are. Ctrl-C and
 /// SIGTERM end it.
@@ -21,12 +22,17 @@ use crate::command::trace::Filter;
 Examples, as root:
   maglane run --config web.toml --interface eth0 --workers 2
   maglane run --config web.toml --interface eth0 --trace src=198.51.100.7,dport=443
+  maglane run --config web.toml --interface eth0 --mode af-xdp --workers 4 --pin 2,3,4,5
 
 Counters of frames that were not handled as they should have been:
   unreceived   the workers were slower than the wire
   unsent       the interface did not take the frame
+  unpassed     the kernel did not take the frame (AF_XDP)
   merged       longer than the MTU: ethtool -K eth0 gro off lro off rx-gro-hw off
-  unfinished   without a transport checksum, because this machine sent it: ethtool -K SENDER tx off")]
+  unfinished   without a transport checksum, because this machine sent it: ethtool -K SENDER tx off
+
+AF_XDP does not see what is unfinished, nor a VLAN tag that a sender on this machine carries beside the frame: ethtool -K
+SENDER txvlan off")]
 pub(crate) struct RunArgs {
     /// Configuration
     #[arg(long, value_name = "FILE")]
@@ -37,9 +43,15 @@ pub(crate) struct RunArgs {
     /// How frames are had from the interface
     #[arg(long, value_enum, default_value_t = Mode::AfPacket)]
     pub(crate) mode: Mode,
-    /// Threads that share the interface; the kernel gives each flow to one
+    /// Where AF_XDP takes frames from the kernel; without it as `auto`
+    #[arg(long, value_enum, value_name = "HOOK")]
+    pub(crate) xdp: Option<Xdp>,
+    /// Threads that share the interface, each flow's frames at one; with AF_XDP no more than the interface has queues
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) workers: u16,
+    /// Processors, one a worker, which it then stays on
+    #[arg(long, value_name = "CPU,...", value_delimiter = ',')]
+    pub(crate) pin: Vec<u16>,
     /// Tell the way of these frames through the stages, as `maglane replay --trace` does: KEY=VALUE by comma
     ///
     /// Keys: src and dst, addresses; sport and dport; proto, which is tcp, udp or icmp. A frame must match all that are
@@ -56,6 +68,18 @@ pub(crate) struct RunArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// The kernel's packet sockets: any Ethernet interface
+    /// The kernel's packet sockets: any Ethernet interface; the kernel sees all frames too
     AfPacket,
+    /// AF_XDP sockets: frames to virtual addresses do not reach the kernel, unless they are passed
+    AfXdp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Xdp {
+    /// From the driver if it has XDP, else as `generic`; it says so then
+    Auto,
+    /// From the driver
+    Native,
+    /// From the kernel, after any driver; slower
+    Generic,
 }

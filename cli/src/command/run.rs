@@ -1,7 +1,9 @@
 //! `maglane run`: the software datapath on an interface of this machine.
 
 mod control;
+mod inlet;
 mod lookout;
+mod next_hops;
 mod report;
 mod site;
 mod story;
@@ -15,18 +17,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use maglane_sw::fast::{Datapath, Worker};
-use maglane_sw::io::af_packet::AfPacket;
 use maglane_sw::io::interface::Interface;
 use maglane_sw::io::port::{Mishaps, Port, PortError};
 use maglane_sw::io::signals::{Signal, Signals};
 use maglane_sw::slow::{Outbox, SlowPath};
 
 use self::control::{Control, InUse};
+use self::inlet::Inlet;
 use self::lookout::{Lookout, ROOM, Watcher};
 use self::report::Report;
 use self::site::Site;
 use self::tracing::Tracing;
-use crate::args::{Mode, RunArgs};
+use crate::args::RunArgs;
 use crate::output::{self, Console};
 pub(crate) use control::{Form, default_path, request};
 pub(crate) use tracing::untold_text;
@@ -41,16 +43,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
     // First of all, so that no thread is started without it.
     let signals = Signals::hold().context("cannot wait for Ctrl-C")?;
     let interface = Interface::find(&args.interface)?;
-    let (mut site, image) = Site::read(&args.config, &interface)?;
+    inlet::check_pins(args)?;
+    let (mut site, image) = Site::read(&args.config, &interface, args.mode)?;
     let datapath = Arc::new(Datapath::new(image.geometry)?);
     datapath.load(Arc::new(image))?;
-    let ports = match args.mode {
-        Mode::AfPacket => AfPacket::open(&interface, usize::from(args.workers))?,
-    };
+    let (mut inlet, ports) = Inlet::open(&interface, args)?;
+    inlet.steer(&site)?;
     let control = control(args)?;
     let mut console = Console::new();
     let mut report = Report::new(&interface, args);
-    report.begin(&mut console, &site)?;
+    report.begin(&mut console, &site, &inlet)?;
 
     let lookout = Lookout::default();
     let (noted, sightings) = mpsc::sync_channel(ROOM);
@@ -76,7 +78,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
             .map(|(number, (mut port, lane))| {
                 let (worker, slow, stop) = (Worker::new(Arc::clone(&datapath)), &slow, &stop);
                 let watcher = Watcher::new(&lookout, number, noted.clone());
-                scope.spawn(move || lane.serve(&mut port, worker, watcher, slow, start, stop))
+                let pin = args.pin.get(number).copied();
+                scope.spawn(move || {
+                    inlet::pin(pin)?;
+                    lane.serve(&mut *port, worker, watcher, slow, start, stop)
+                })
             })
             .collect();
         let mut told = Ok(());
@@ -86,7 +92,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
                 Some(Signal::End) => break,
                 // What is wrong with the new file does not end what runs with the old one.
                 Some(Signal::Reload) => match site.reload(&datapath, &interface) {
-                    Ok(()) => output::note(&format!("{}: read again; its tables serve", args.config.display())),
+                    Ok(()) => {
+                        let steered = inlet.steer(&site);
+                        output::note(&format!("{}: read again; its tables serve", args.config.display()));
+                        if let Err(error) = steered {
+                            output::error(&error.context("frames to new addresses may stay the kernel's"));
+                        }
+                    }
                     Err(error) => output::error(&error.context("the old tables go on")),
                 },
                 None => {}
@@ -99,6 +111,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
                 Ok(())
             });
             if told.is_ok() && Instant::now() >= next {
+                if let Err(error) = site.follow(&datapath) {
+                    output::error(&error.context("the next hops stay as they were"));
+                }
                 told = report.interval(&mut console, &datapath, &host(), mishaps());
                 next += INTERVAL;
             }
@@ -139,7 +154,7 @@ impl Lane {
     /// Has frames of a port worked on until it is told to stop.
     fn serve(
         &self,
-        port: &mut impl Port,
+        port: &mut dyn Port,
         mut worker: Worker,
         mut watcher: Watcher<'_>,
         slow: &Mutex<SlowPath>,

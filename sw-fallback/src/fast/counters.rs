@@ -191,3 +191,27 @@ fn add(set: &[Counter], index: usize, packets: u64, bytes: u64) {
     add(&counter.packets, packets);
     add(&counter.bytes, bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn counters_of_workers_share_no_line_of_the_cache() {
+        const LINE: usize = 64;
+        let workers: Vec<WorkerCounters> = (0..64).map(|_| WorkerCounters::new(&Geometry::ECP5)).collect();
+        let lines = |worker: &WorkerCounters| -> HashSet<usize> {
+            let sets = [&worker.verdicts, &worker.flows, &worker.services, &worker.backends];
+            let used = sets.into_iter().flat_map(|set| &set.0[MARGIN..set.0.len() - MARGIN]);
+            used.map(|counter| std::ptr::from_ref(counter).addr() / LINE).collect()
+        };
+        let mut taken = HashSet::new();
+        for worker in &workers {
+            let own = lines(worker);
+            assert!(own.len() > 8 && taken.is_disjoint(&own));
+            taken.extend(own);
+        }
+    }
+}

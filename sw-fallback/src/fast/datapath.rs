@@ -139,7 +139,8 @@ impl Datapath {
     /// is nothing to do, and without waiting when another worker is about to do it, unless there was silence for a tick.
     #[inline]
     pub(super) fn advance(&self, time_ns: u64) {
-        if time_ns < self.due_ns.load(Ordering::Relaxed) {
+        // Who sees that nothing is due sees the tick of then, too.
+        if time_ns < self.due_ns.load(Ordering::Acquire) {
             return;
         }
         let clock = if time_ns < self.late_ns.load(Ordering::Relaxed) {
@@ -223,7 +224,7 @@ impl Datapath {
         self.flows.sweep(0..self.flows.sets(), ages, 0);
         self.ages.store(ages.word(), Ordering::Relaxed);
         *clock = Clock { ticks, swept: self.flows.sets() };
-        self.due_ns.store(clock.ticks.next_ns(), Ordering::Relaxed);
+        self.due_ns.store(clock.ticks.next_ns(), Ordering::Release);
         self.late_ns.store(clock.ticks.next_ns().saturating_add(clock.ticks.tick_ns()), Ordering::Relaxed);
     }
 
@@ -258,7 +259,7 @@ impl Datapath {
             clock.swept = until.max(clock.swept);
         }
         let due_ns = if clock.swept < sets { time_ns.saturating_add(slice_ns).min(next_ns) } else { next_ns };
-        self.due_ns.store(due_ns, Ordering::Relaxed);
+        self.due_ns.store(due_ns, Ordering::Release);
         self.late_ns.store(next_ns.saturating_add(tick_ns), Ordering::Relaxed);
     }
 }

@@ -45,8 +45,9 @@ impl AfPacket {
     /// Opens so many ports of an interface, one at least. Frames come in as soon as all are open.
     ///
     /// # Errors
-    /// When the process may not, or the system has no memory for the rings.
+    /// When the process may not, the interface merges frames, or the system has no memory for the rings.
     pub fn open(interface: &Interface, ports: usize) -> Result<Vec<Self>, PortError> {
+        interface.refuse_merging()?;
         let fail = |action| move |source: io::Error| refused(interface, action, source);
         let ports = ports.max(1);
         let mut opened: Vec<Self> = Vec::with_capacity(ports);

@@ -6,13 +6,15 @@
 // An ioctl has no safe form in the standard library.
 #![allow(unsafe_code)]
 
+use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 
 use super::port::PortError;
 
-/// An Ethernet interface that is up and leaves frames as they are.
+/// An Ethernet interface that is up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     name: String,
@@ -64,14 +66,6 @@ impl Interface {
         ask(&socket, libc::SIOCGIFMTU, &mut request).map_err(io("read its MTU"))?;
         // SAFETY: as above.
         let mtu = usize::try_from(unsafe { request.ifr_ifru.ifru_mtu }).unwrap_or_default();
-        for (command, mask, what) in [
-            (ETHTOOL_GGRO, u32::MAX, "GRO (generic receive offload)"),
-            (ETHTOOL_GFLAGS, ETH_FLAG_LRO, "LRO (large receive offload)"),
-        ] {
-            if ethtool(&socket, &mut request, command) & mask != 0 {
-                return Err(PortError::Merging { name: own(), what });
-            }
-        }
         Ok(Self { name: own(), index, mac, mtu })
     }
 
@@ -99,13 +93,76 @@ impl Interface {
         self.mtu
     }
 
+    /// Refuses one that merges frames before the kernel hands them on.
+    ///
+    /// # Errors
+    /// When it does, or is set up to.
+    pub fn refuse_merging(&self) -> Result<(), PortError> {
+        for (command, mask, what) in [
+            (ETHTOOL_GGRO, u32::MAX, "GRO (generic receive offload)"),
+            (ETHTOOL_GFLAGS, ETH_FLAG_LRO, "LRO (large receive offload)"),
+        ] {
+            if self.ethtool([command, 0]).is_some_and(|[_, value]| value & mask != 0) {
+                return Err(PortError::Merging { name: self.name.clone(), what });
+            }
+        }
+        Ok(())
+    }
+
+    /// How many queues it receives at, one at least.
+    #[must_use]
+    pub fn receive_queues(&self) -> u32 {
+        let told = self.ethtool([ETHTOOL_GCHANNELS, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let told = told.map(|[_, _, _, _, _, receive, _, _, combined]| receive.saturating_add(combined));
+        told.or_else(|| self.listed_queues()).unwrap_or(1).max(1)
+    }
+
+    /// The same of a driver that does not tell, if what files list is of this network.
+    fn listed_queues(&self) -> Option<u32> {
+        let files = Path::new("/sys/class/net").join(&self.name);
+        let index = fs::read_to_string(files.join("ifindex")).ok()?;
+        if index.trim().parse() != Ok(self.index) {
+            return None;
+        }
+        let queues = fs::read_dir(files.join("queues")).ok()?.filter_map(Result::ok);
+        u32::try_from(queues.filter(|queue| queue.file_name().as_encoded_bytes().starts_with(b"rx-")).count()).ok()
+    }
+
+    /// Whether its hardware takes VLAN tags off what comes in.
+    #[must_use]
+    pub fn strips_tags(&self) -> bool {
+        let is_on = self.ethtool([ETHTOOL_GFLAGS, 0]).is_some_and(|[_, flags]| flags & ETH_FLAG_RXVLAN != 0);
+        // A veth pair always says so, and has no hardware: a tag is where the sender has put it.
+        is_on && self.driver() != *b"veth"
+    }
+
+    /// What its driver is called.
+    fn driver(&self) -> Vec<u8> {
+        let mut information = [0; DRIVER_INFORMATION_LEN / 4];
+        information[0] = ETHTOOL_GDRVINFO;
+        let information = self.ethtool(information).unwrap_or([0; _]);
+        let name = information[1..].iter().flat_map(|word| word.to_ne_bytes());
+        name.take(32).take_while(|&byte| byte != 0).collect()
+    }
+
+    /// What `ethtool` asks and shows; none when the interface does not know of it.
+    fn ethtool<const N: usize>(&self, mut words: [u32; N]) -> Option<[u32; N]> {
+        let mut request = request(&self.name)?;
+        let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
+        request.ifr_ifru.ifru_data = words.as_mut_ptr().cast();
+        // SAFETY: the descriptor is open, the request is one whole `ifreq`, and its pointer is that of as many words as the
+        // command in the first of them reads and writes.
+        let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
+        (result == 0).then_some(words)
+    }
+
     /// Whether the kernel sends on what comes in here for others, by family.
     #[must_use]
     pub fn is_router_for(&self, address: IpAddr) -> bool {
         let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
         let path = format!("/proc/sys/net/{family}/conf/{}/forwarding", self.name);
         // Without the file there is nothing of the family, so nothing is sent on.
-        std::fs::read_to_string(path).is_ok_and(|text| text.trim() != "0")
+        fs::read_to_string(path).is_ok_and(|text| text.trim() != "0")
     }
 
     /// Whether it is still there.
@@ -156,22 +213,38 @@ fn ask(socket: &UdpSocket, which: libc::c_ulong, request: &mut libc::ifreq) -> i
     }
 }
 
-/// A number that `ethtool` shows; 0 when the interface does not know of it.
-fn ethtool(socket: &UdpSocket, request: &mut libc::ifreq, command: u32) -> u32 {
-    // `struct ethtool_value` of linux/ethtool.h: the command, then the answer.
-    let mut value = [command, 0_u32];
-    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
-    // SAFETY: the descriptor is open, the request is one whole `ifreq`, and its pointer is that of two words, which is what
-    // these commands read and write.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, std::ptr::from_mut(request)) };
-    if result == 0 { value[1] } else { 0 }
+/// Gives an interface of ours a MAC address, and has it receive.
+pub(super) fn bring_up(name: &str, mac: [u8; 6]) -> io::Result<()> {
+    let mut request = request(name).ok_or(io::ErrorKind::InvalidInput)?;
+    let socket = UdpSocket::bind(("0.0.0.0", 0))?;
+    let mut address = libc::sockaddr { sa_family: libc::ARPHRD_ETHER, sa_data: [0; 14] };
+    for (to, from) in address.sa_data.iter_mut().zip(mac) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    request.ifr_ifru.ifru_hwaddr = address;
+    ask(&socket, libc::SIOCSIFHWADDR, &mut request)?;
+    ask(&socket, libc::SIOCGIFFLAGS, &mut request)?;
+    // SAFETY: the kernel has written this field, of which every bit pattern is a number.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    request.ifr_ifru.ifru_flags = flags | UP;
+    ask(&socket, libc::SIOCSIFFLAGS, &mut request)
 }
 
+/// linux/if.h: it receives.
+const UP: libc::c_short = 1;
+const _: () = assert!(UP as libc::c_int == libc::IFF_UP);
 /// linux/ethtool.h: is GRO on?
 const ETHTOOL_GGRO: u32 = 0x2b;
 /// linux/ethtool.h: flags, of which one is whether LRO is on.
 const ETHTOOL_GFLAGS: u32 = 0x25;
 const ETH_FLAG_LRO: u32 = 1 << 15;
+/// The same: whether it takes tags off.
+const ETH_FLAG_RXVLAN: u32 = 1 << 8;
+/// The same: numbers of queues, in nine words, of which the sixth and the last count those that receive.
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
+/// The same: the driver's name, in the first 32 bytes behind the command.
+const ETHTOOL_GDRVINFO: u32 = 0x03;
+const DRIVER_INFORMATION_LEN: usize = 196;
 
 #[cfg(test)]
 mod tests {

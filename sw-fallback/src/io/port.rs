@@ -44,6 +44,8 @@ pub struct Mishaps {
     pub unsent: u64,
     /// Longer than the interface's MTU allows: merged on receipt out of several.
     pub merged: u64,
+    /// Passed by the pipeline, and not taken by the kernel.
+    pub unpassed: u64,
     /// Without a transport checksum yet, because they were sent on this machine; a backend will not take them.
     pub unfinished: u64,
 }
@@ -55,6 +57,7 @@ impl Mishaps {
         Self {
             unreceived: self.unreceived.wrapping_add(other.unreceived),
             unsent: self.unsent.wrapping_add(other.unsent),
+            unpassed: self.unpassed.wrapping_add(other.unpassed),
             merged: self.merged.wrapping_add(other.merged),
             unfinished: self.unfinished.wrapping_add(other.unfinished),
         }
@@ -105,6 +108,10 @@ pub enum PortError {
         /// The interface.
         name: String,
     },
+    /// It is not as AF_XDP needs it.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Xdp(#[from] super::af_xdp::XdpError),
     /// Anything else.
     #[error("{name}: cannot {action}: {source}")]
     Io {

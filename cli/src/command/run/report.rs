@@ -13,6 +13,7 @@ use maglane_sw::io::port::Mishaps;
 use maglane_sw::slow::HostCounters;
 use serde::Serialize;
 
+use super::inlet::Inlet;
 use super::site::Site;
 use crate::args::RunArgs;
 use crate::command::replay::{self, Counts, ReadOnly};
@@ -67,6 +68,7 @@ struct Host {
 struct Lost {
     unreceived: u64,
     unsent: u64,
+    unpassed: u64,
     merged: u64,
     unfinished: u64,
 }
@@ -87,14 +89,15 @@ impl Report {
     }
 
     /// Says that frames come in from now on.
-    pub(super) fn begin(&self, console: &mut Console, site: &Site) -> Result<()> {
-        for note in &site.notes {
+    pub(super) fn begin(&self, console: &mut Console, site: &Site, inlet: &Inlet) -> Result<()> {
+        for note in site.notes.iter().chain(&inlet.notes) {
             output::note(note);
         }
         if !self.json {
             let Self { interface, config, workers, .. } = self;
             let workers = counted(*workers, "worker");
-            writeln!(console, "{interface}: {config} serves, {workers}; SIGHUP reads it again, Ctrl-C ends it")?;
+            let way = &inlet.way;
+            writeln!(console, "{interface}: {config} serves, {workers}{way}; SIGHUP reads it again, Ctrl-C ends it")?;
         }
         Ok(console.flush()?)
     }
@@ -169,7 +172,7 @@ impl Report {
         let seconds = now.duration_since(self.last).as_secs_f64().max(f64::EPSILON);
         let [frames_before, forwarded_before] = self.before;
         let rate = |count: u64, before: u64| count.saturating_sub(before) as f64 / seconds;
-        let Mishaps { unreceived, unsent, merged, unfinished } = mishaps;
+        let Mishaps { unreceived, unsent, unpassed, merged, unfinished } = mishaps;
         let news = News {
             end,
             seconds: now.duration_since(self.start).as_secs_f64(),
@@ -181,7 +184,7 @@ impl Report {
             verdicts: replay::verdicts(counters),
             flows: replay::flows(counters, ReadOnly::default()),
             host: Host::of(host),
-            mishaps: Lost { unreceived, unsent, merged, unfinished },
+            mishaps: Lost { unreceived, unsent, unpassed, merged, unfinished },
         };
         (self.last, self.before) = (now, [frames, forwarded]);
         news
@@ -227,8 +230,14 @@ const fn sent(news: &News) -> u64 {
 
 /// The mishaps that there were.
 fn lost(mishaps: &Lost) -> String {
-    let Lost { unreceived, unsent, merged, unfinished } = *mishaps;
-    let named = [("unreceived", unreceived), ("unsent", unsent), ("merged", merged), ("unfinished", unfinished)];
+    let Lost { unreceived, unsent, unpassed, merged, unfinished } = *mishaps;
+    let named = [
+        ("unreceived", unreceived),
+        ("unsent", unsent),
+        ("unpassed", unpassed),
+        ("merged", merged),
+        ("unfinished", unfinished),
+    ];
     let there = named.into_iter().filter(|&(_, count)| count > 0);
     there.map(|(name, count)| format!(", {} {name}", thousands(count))).collect()
 }

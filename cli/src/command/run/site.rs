@@ -9,15 +9,21 @@ use anyhow::{Context, Result, bail};
 use maglane_spec::TableImage;
 use maglane_sw::fast::Datapath;
 use maglane_sw::io::interface::{Destination, Interface};
-use maglane_table::Config;
+use maglane_table::{Config, Mac};
 
+use super::next_hops::Neighbours;
+use crate::args::Mode;
 use crate::command::trace::Names;
-use crate::input;
+use crate::{input, output};
 
 /// The configuration that serves.
-#[derive(Debug)]
 pub(super) struct Site {
     path: PathBuf,
+    mode: Mode,
+    config: Config,
+    /// The virtual addresses.
+    pub(super) addresses: BTreeSet<IpAddr>,
+    neighbours: Neighbours,
     /// Service and backend by the number that flows of the flow table have of a backend.
     backends: Vec<(String, String)>,
     /// What services and backends are called.
@@ -28,11 +34,14 @@ pub(super) struct Site {
 
 impl Site {
     /// Reads a configuration, with its tables, and refuses one that this server cannot serve.
-    pub(super) fn read(path: &Path, interface: &Interface) -> Result<(Self, TableImage)> {
+    pub(super) fn read(path: &Path, interface: &Interface, mode: Mode) -> Result<(Self, TableImage)> {
         let config = input::config(path)?;
-        let image = config.image()?;
-        for address in addresses(&config) {
-            check(address, interface).with_context(|| path.display().to_string())?;
+        let mut neighbours = Neighbours::new(interface)?;
+        neighbours.find(&config).with_context(|| path.display().to_string())?;
+        let image = config.image_by(|address| neighbours.of(address))?;
+        let addresses = addresses(&config);
+        for &address in &addresses {
+            check(address, interface, mode).with_context(|| path.display().to_string())?;
         }
         let backends = config
             .services()
@@ -40,18 +49,32 @@ impl Site {
             .flat_map(|service| service.backends.iter().map(|backend| (service.name.clone(), backend.identity.clone())))
             .collect();
         let notes = note_on_mac(&config, interface).into_iter().collect();
-        Ok((Self { path: path.to_owned(), backends, names: Names::of(&config), notes }, image))
+        let names = Names::of(&config);
+        Ok((Self { path: path.to_owned(), mode, config, addresses, neighbours, backends, names, notes }, image))
     }
 
     /// Reads the configuration again, and has its tables serve.
     pub(super) fn reload(&mut self, datapath: &Datapath, interface: &Interface) -> Result<()> {
-        let (new, image) = Self::read(&self.path, interface)?;
+        let (new, image) = Self::read(&self.path, interface, self.mode)?;
         self.check_numbers(&new)?;
         datapath.update(Arc::new(image))?;
         // A number that has gone from the file stays taken: flows may still have it.
         let kept = self.backends.split_off(new.backends.len().min(self.backends.len()));
         *self = new;
         self.backends.extend(kept);
+        Ok(())
+    }
+
+    /// Has frames go where the next hops are now; what has changed is said.
+    pub(super) fn follow(&mut self, datapath: &Datapath) -> Result<()> {
+        let changed = self.neighbours.refresh(&self.config)?;
+        if changed.is_empty() {
+            return Ok(());
+        }
+        datapath.update(Arc::new(self.config.image_by(|address| self.neighbours.of(address))?))?;
+        for (address, mac) in changed {
+            output::note(&format!("the next hop of {address} is {} now", mac_text(mac)));
+        }
         Ok(())
     }
 
@@ -72,11 +95,13 @@ fn addresses(config: &Config) -> BTreeSet<IpAddr> {
     config.services().iter().map(|service| service.address).collect()
 }
 
-/// The kernel sees every frame as well: it must neither answer nor send on what is forwarded here.
-fn check(address: IpAddr, interface: &Interface) -> Result<()> {
+/// With packet sockets the kernel sees every frame as well: it must neither answer nor send on what is forwarded here. With
+/// AF_XDP it sees what is passed only: it may answer that, and must not send it on, for it would come in again.
+fn check(address: IpAddr, interface: &Interface, mode: Mode) -> Result<()> {
     let (flag, bits) = if address.is_ipv4() { ("-4", 32) } else { ("-6", 128) };
     let name = interface.name();
     match Destination::of(address) {
+        Destination::Own if mode == Mode::AfXdp => Ok(()),
         Destination::Own => bail!(
             "{address} is an address of this machine, whose kernel would answer what is forwarded to backends; take it \
              away (`ip addr` shows where it is: ip addr del {address}/{bits} dev DEVICE) and route it here instead"
@@ -92,15 +117,18 @@ fn check(address: IpAddr, interface: &Interface) -> Result<()> {
 /// Frames to another MAC address than the interface's do not come in by themselves.
 fn note_on_mac(config: &Config, interface: &Interface) -> Option<String> {
     let ours = config.datapath().mac;
-    let text = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
     (ours != interface.mac()).then(|| {
         format!(
             "the configuration's mac is {}, that of {} is {}: frames come in only if it takes those to others too \
              (ip link set {} promisc on)",
-            text(ours),
+            mac_text(ours),
             interface.name(),
-            text(interface.mac()),
+            mac_text(interface.mac()),
             interface.name()
         )
     })
+}
+
+fn mac_text(mac: Mac) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
 }

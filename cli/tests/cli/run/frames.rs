@@ -11,7 +11,7 @@ pub(super) const CLIENT: [u8; 4] = [198, 51, 100, 7];
 pub(super) const VIP: [u8; 4] = [192, 0, 2, 10];
 pub(super) const VIP_GAME: [u8; 4] = [192, 0, 2, 20];
 const STRANGER: [u8; 4] = [192, 0, 2, 99];
-const CLIENT_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+pub(super) const CLIENT_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
 pub(super) const VIP_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10];
 const STRANGER_6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x99];
 /// Kinds of frames.
@@ -20,6 +20,16 @@ const KINDS: usize = 16;
 /// So many frames, of all kinds in turn, of a few hundred flows each of which has many frames.
 pub(super) fn traffic(count: usize) -> Vec<Vec<u8>> {
     (0..count).map(frame).collect()
+}
+
+/// Whether the frame of a number is to a virtual address in a way that the pipeline knows: an IP packet, with one tag of
+/// 802.1Q at most. All others are no traffic of a virtual address.
+pub(super) fn is_to_vip(number: usize) -> bool {
+    match number % KINDS {
+        9 | 10 | 11 | 13 => false,
+        15 => number / KINDS % 251 % 8 != 5,
+        _ => true,
+    }
 }
 
 fn frame(number: usize) -> Vec<u8> {
@@ -44,13 +54,16 @@ fn frame(number: usize) -> Vec<u8> {
         12 => piece(number / KINDS),
         13 => arp(),
         14 => too_big(port),
-        _ => match flow % 6 {
+        _ => match flow % 8 {
             0 => segment(VIP, port, &[], |step| step.fin().ack(1)),
             // A checksum that is wrong, another machine's address, and two tags.
             1 => with(&segment(VIP, port, &[], |step| step.ack(1)), 24, &[0x12, 0x34]),
             2 => with(&segment(VIP, port, &[], |step| step.ack(1)), 0, &[2, 0, 0, 0, 0, 9]),
             3 => ping(),
             4 => tagged(&ping_6(), [0x81, 0x00], 6),
+            // Ports that no service has.
+            6 => with(&segment(VIP, port, &[], |step| step.syn()), 36, &[0, 9]),
+            7 => tagged(&with(&segment_6(VIP_6, port, &payload), 56, &[0, 9]), [0x81, 0x00], 11),
             _ => tagged(&tagged(&segment(VIP, port, &[], |step| step.ack(1)), [0x81, 0x00], 8), [0x81, 0x00], 9),
         },
     }

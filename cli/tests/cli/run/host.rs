@@ -23,6 +23,11 @@ fn tunnelled(frame: &[u8]) -> Option<(&[u8], &[u8])> {
     (protocol == 47).then_some((destination, inner))
 }
 
+/// Whether a frame is in a tunnel.
+pub(super) fn is_tunnelled(frame: &[u8]) -> bool {
+    [[8, 0], [0x86, 0xdd], [0x81, 0]].iter().any(|kind| frame[12..14] == *kind) && tunnelled(frame).is_some()
+}
+
 /// Whether a frame that came back is one that the pipeline did not send.
 pub(super) fn is_of_host(frame: &[u8]) -> bool {
     match tunnelled(frame) {
@@ -76,7 +81,7 @@ fn live_pieces_in_any_order_reach_the_backend_of_their_flow() {
         return;
     }
     let folder = site();
-    let machine = Machine::running(&folder, 3);
+    let machine = Machine::running(&folder, 1, "--workers 3");
     let wire = &mut Wire::new();
     // What a whole packet of each flow meets says where its pieces must go.
     let ports = 10_000..10_040;
@@ -172,7 +177,7 @@ fn live_client_that_is_told_the_size_sends_pieces_which_arrive() {
         return;
     }
     let folder = site();
-    let machine = Machine::running(&folder, 1);
+    let machine = Machine::running(&folder, 1, "");
     let wire = &mut Wire::new();
     // The client is this kernel: what it is told it believes or not.
     ip("addr add 198.51.100.7/24 dev far");

@@ -1,11 +1,13 @@
 //! A network of two machines: the test, and one that runs `maglane run`, which are gone with the test.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use maglane_sw::io::af_packet::{AfPacket, Sender};
+use maglane_sw::io::capture::Capture;
 use maglane_sw::io::interface::Interface;
 use maglane_sw::io::port::Port;
 
@@ -20,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Frames that are sent at a time, and how long then the other side has its turn.
 const BATCH: usize = 64;
 const PAUSE: Duration = Duration::from_millis(1);
+/// Frames that may be on their way.
+const LAG: usize = 1_000;
 /// How long nothing must come for it to be true that nothing more comes.
 const SILENCE: Duration = Duration::from_millis(200);
 
@@ -67,8 +71,15 @@ pub(super) struct Machine {
 impl Machine {
     /// One whose interface is the other end of `far`, which is ours; then it executes a command line of its shell.
     pub(super) fn new(folder: &Folder, script: &str) -> Self {
+        Self::with_queues(folder, 1, script)
+    }
+
+    /// The same, of which both ends have so many queues each way.
+    pub(super) fn with_queues(folder: &Folder, queues: usize, script: &str) -> Self {
         let near = "ip link set near addrgenmode none; ip link set near address 02:00:00:00:00:01 up";
-        let script = format!("echo ready; read go; {near}; {script}");
+        // What this machine's administrator has chosen for it may be another's choice there.
+        let loose = "echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter";
+        let script = format!("echo ready; read go; {loose}; {near}; {script}");
         let mut child = Command::new("unshare")
             .args(["--net", "sh", "-e", "-c", &script, env!("CARGO_BIN_EXE_maglane")])
             .current_dir(folder.path("."))
@@ -82,7 +93,8 @@ impl Machine {
         assert_eq!(machine.line(), "ready");
         // That of the machine before goes only some time after it.
         remove_wire();
-        ip("link add far type veth peer name near");
+        let queues = format!("numrxqueues {queues} numtxqueues {queues}");
+        ip(&format!("link add far {queues} type veth peer name near {queues}"));
         // Else the kernel speaks by itself: it looks for routers and neighbours.
         ip("link set far addrgenmode none");
         ip("link set far up");
@@ -91,15 +103,32 @@ impl Machine {
         machine
     }
 
-    /// One that runs the datapath with `site.toml`, once it does.
-    pub(super) fn running(folder: &Folder, workers: usize) -> Self {
-        let mut machine = Self::new(
-            folder,
-            &format!("exec \"$0\" run --config site.toml --interface near --workers {workers} --json"),
-        );
+    /// One that runs the datapath with `site.toml` and options, once it does.
+    pub(super) fn running(folder: &Folder, queues: usize, options: &str) -> Self {
+        let script = format!("exec \"$0\" run --config site.toml --interface near {options} --json");
+        let mut machine = Self::with_queues(folder, queues, &script);
         // The first news is that there is none.
         assert!(machine.line().starts_with("{\"end\":false"));
         machine
+    }
+
+    /// The number of its process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A command on this machine.
+    pub(super) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.child.id())).arg(program);
+        command
+    }
+
+    /// What `ip` says there.
+    pub(super) fn ip(&self, words: &str) -> String {
+        let output = self.command("ip").args(words.split(' ')).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        text(output.stdout) + &text(output.stderr)
     }
 
     pub(super) fn line(&mut self) -> String {
@@ -144,6 +173,58 @@ impl Drop for Machine {
     }
 }
 
+/// What the kernel of a machine receives at an interface, after any XDP program and before anything else.
+pub(super) struct Kernel {
+    tcpdump: Child,
+    stderr: BufReader<ChildStderr>,
+    file: PathBuf,
+}
+
+impl Kernel {
+    /// From now on, at an interface.
+    pub(super) fn of(machine: &Machine, interface: &str, folder: &Folder) -> Self {
+        let file = folder.path(&format!("{interface}.pcap"));
+        // Only what comes in, at once, without asking the interface for more than comes anyway. No frame is longer; the
+        // buffer has a place of this length for each.
+        let words =
+            ["--immediate-mode", "-p", "-U", "-n", "-Q", "in", "-s", "4000", "-B", "65536", "-i", interface, "-w"];
+        let mut command = machine.command("tcpdump");
+        let mut tcpdump = command.args(words).arg(&file).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(tcpdump.stderr.take().unwrap());
+        let mut told = String::new();
+        while !told.contains("listening on") {
+            assert!(stderr.read_line(&mut told).unwrap() > 0, "{told}");
+        }
+        Self { tcpdump, stderr, file }
+    }
+
+    /// What it has received until now; no fewer frames than a number are waited for.
+    pub(super) fn received(mut self, expected: usize) -> Vec<Vec<u8>> {
+        let until = Instant::now() + PATIENCE;
+        let count = || Capture::open(&self.file).map_or(0, |capture| capture.frames().map_while(Result::ok).count());
+        while count() < expected && Instant::now() < until {
+            thread::sleep(Duration::from_millis(20));
+        }
+        thread::sleep(SILENCE);
+        let status = Command::new("kill").args(["-INT", &self.tcpdump.id().to_string()]).status();
+        assert!(status.unwrap().success());
+        self.tcpdump.wait().unwrap();
+        let mut told = String::new();
+        self.stderr.read_to_string(&mut told).unwrap();
+        assert!(told.contains("\n0 packets dropped by kernel"), "{told}");
+        let frames = Capture::open(&self.file).unwrap().frames().map(|frame| frame.unwrap().bytes.to_vec()).collect();
+        std::fs::remove_file(&self.file).unwrap();
+        frames
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        let _ended = self.tcpdump.kill();
+        let _ended = self.tcpdump.wait();
+    }
+}
+
 /// Our end of the wire.
 pub(super) struct Wire {
     sender: Sender,
@@ -160,11 +241,18 @@ impl Wire {
     /// Sends frames; what comes back, until nothing more does. No fewer than a number are waited for.
     pub(super) fn exchange(&mut self, frames: &[Vec<u8>], expected: usize) -> Vec<Vec<u8>> {
         let mut back = Vec::new();
-        for batch in frames.chunks(BATCH) {
+        let mut patience = PATIENCE;
+        for (batch, sent) in frames.chunks(BATCH).zip((BATCH..).step_by(BATCH)) {
             assert_eq!(self.sender.send(batch.iter().map(Vec::as_slice)), 0, "our end lost frames");
-            // Paced, so that a frame that is missing was not lost on the wire.
+            // Paced, so that a frame that is missing was not lost on the wire; and no faster than they come back, because
+            // others may have the processors.
             thread::sleep(PAUSE);
             while self.receive(Duration::ZERO, &mut back) > 0 {}
+            while back.len() + LAG < expected * sent.min(frames.len()) / frames.len() && !patience.is_zero() {
+                let start = Instant::now();
+                self.receive(PAUSE, &mut back);
+                patience = patience.saturating_sub(start.elapsed());
+            }
         }
         let until = Instant::now() + PATIENCE;
         while back.len() < expected && Instant::now() < until {
@@ -197,7 +285,7 @@ pub(super) fn remove_wire() {
     let _gone = Command::new("ip").args(["link", "delete", "far"]).output();
 }
 
-/// Runs `ip` with words.
+/// Has our machine's network changed.
 pub(super) fn ip(words: &str) {
     assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "ip {words}");
 }

@@ -186,7 +186,7 @@ fn who_attaches_while_traffic_flows_is_told_and_whoever_goes_is_not_missed() {
         return;
     }
     let folder = site();
-    let machine = Machine::running(&folder, 2);
+    let machine = Machine::running(&folder, 1, "--workers 2");
     let wire = &mut Wire::new();
     let syn = segment(VIP, PORT, &[], |step| step.syn());
     let damaged = with(&segment(VIP, PORT, &[], |step| step.ack(1)), 24, &[0x12, 0x34]);

@@ -1,7 +1,9 @@
 //! A packet socket, option by option.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use super::super::option::{self, Plain, checked, len_of};
 
 /// A packet socket; it receives nothing before it is bound.
 #[derive(Debug)]
@@ -87,20 +89,11 @@ impl Socket {
 
     /// Sets an option whose value has the type that the kernel reads.
     pub(super) fn set<T>(&self, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
-        // SAFETY: the pointer and the length are those of one value, which outlives the call. What it points at in turn, if
-        // it does, is on the caller's stack meanwhile.
-        checked(unsafe {
-            libc::setsockopt(self.as_raw_fd(), level, option, std::ptr::from_ref(value).cast(), len_of::<T>())
-        })
+        option::set(self.0.as_fd(), level, option, value)
     }
 
     fn get<T: Plain>(&self, level: libc::c_int, option: libc::c_int) -> io::Result<T> {
-        let mut value = T::ZERO;
-        let mut len = len_of::<T>();
-        // SAFETY: the kernel writes no more than the length that it is given, which is that of the value, and of that every
-        // bit pattern is one.
-        checked(unsafe { libc::getsockopt(self.as_raw_fd(), level, option, (&raw mut value).cast(), &raw mut len) })?;
-        Ok(value)
+        option::get(self.0.as_fd(), level, option)
     }
 }
 
@@ -108,35 +101,6 @@ impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
-}
-
-/// Numbers, and structures of numbers only.
-trait Plain {
-    const ZERO: Self;
-}
-
-impl Plain for u32 {
-    const ZERO: Self = 0;
-}
-
-impl Plain for libc::c_int {
-    const ZERO: Self = 0;
-}
-
-impl Plain for libc::tpacket_stats_v3 {
-    const ZERO: Self = Self { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
-}
-
-fn checked(result: libc::c_int) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// Bytes of a type, as system calls want them.
-const fn len_of<T>() -> libc::socklen_t {
-    const { assert!(size_of::<T>() <= 0xffff) };
-    #[expect(clippy::cast_possible_truncation, reason = "asserted")]
-    let len = size_of::<T>() as libc::socklen_t;
-    len
 }
 
 const AF_PACKET: libc::sa_family_t = 17;

@@ -1,0 +1,86 @@
+//! How frames are had from an interface: the ports of the workers, and what has frames come to them.
+
+use anyhow::{Context, Result, bail, ensure};
+use maglane_sw::io::af_packet::AfPacket;
+use maglane_sw::io::af_xdp::{AfXdp, Attach, Hook, Steering};
+use maglane_sw::io::cpu;
+use maglane_sw::io::interface::Interface;
+use maglane_sw::io::port::{Port, PortError};
+
+use super::site::Site;
+use crate::args::{Mode, RunArgs, Xdp};
+
+/// What is there as long as frames come in.
+#[derive(Debug)]
+pub(super) struct Inlet {
+    /// With AF_XDP, which frames come.
+    steering: Option<Steering>,
+    /// What is to be said of how frames come, behind a comma.
+    pub(super) way: String,
+    /// What is not wrong, but may not be meant.
+    pub(super) notes: Vec<String>,
+}
+
+impl Inlet {
+    /// Opens an interface, with a port for each worker.
+    pub(super) fn open(interface: &Interface, args: &RunArgs) -> Result<(Self, Vec<Box<dyn Port>>)> {
+        let workers = usize::from(args.workers);
+        match args.mode {
+            Mode::AfPacket => {
+                ensure!(args.xdp.is_none(), "--xdp is an option of --mode af-xdp");
+                let ports = AfPacket::open(interface, workers)?;
+                Ok((Self { steering: None, way: String::new(), notes: Vec::new() }, boxed(ports)))
+            }
+            Mode::AfXdp => {
+                let attach = match args.xdp {
+                    None | Some(Xdp::Auto) => Attach::Best,
+                    Some(Xdp::Native) => Attach::At(Hook::Native),
+                    Some(Xdp::Generic) => Attach::At(Hook::Generic),
+                };
+                let (ports, steering) = AfXdp::open(interface, workers, attach)?;
+                let hook = match steering.hook() {
+                    Hook::Native if ports.iter().all(AfXdp::is_zero_copy) => "native XDP without copies",
+                    Hook::Native => "native XDP",
+                    Hook::Generic => "generic XDP",
+                };
+                let host = ports.first().map(|port| format!(", passed frames at {}", port.host()));
+                let way = format!(", {hook}{}", host.unwrap_or_default());
+                let because = steering.refusal().map(|why| format!("{why}: it serves so"));
+                let notes = because.into_iter().chain(ports.first().and_then(AfXdp::note)).collect();
+                Ok((Self { steering: Some(steering), way, notes }, boxed(ports)))
+            }
+        }
+    }
+
+    /// Has frames come that are for a configuration's addresses.
+    pub(super) fn steer(&mut self, site: &Site) -> Result<()> {
+        match &mut self.steering {
+            Some(steering) => Ok(steering.steer(&site.addresses)?),
+            // All frames come.
+            None => Ok(()),
+        }
+    }
+}
+
+fn boxed<P: Port + 'static>(ports: Vec<P>) -> Vec<Box<dyn Port>> {
+    ports.into_iter().map(|port| Box::new(port) as Box<dyn Port>).collect()
+}
+
+/// Refuses processors that the workers cannot have.
+pub(super) fn check_pins(args: &RunArgs) -> Result<()> {
+    let (pins, workers) = (args.pin.len(), usize::from(args.workers));
+    ensure!(pins == 0 || pins == workers, "--pin names {pins} of processors for {workers} of workers: one for each");
+    for &number in &args.pin {
+        if !cpu::is_allowed(number).context("cannot tell which processors there are")? {
+            bail!("--pin: this process may not run on processor {number}; `taskset -p $$` shows which it may");
+        }
+    }
+    Ok(())
+}
+
+/// Has this thread stay on a processor, if one is named.
+pub(super) fn pin(number: Option<u16>) -> Result<(), PortError> {
+    let Some(number) = number else { return Ok(()) };
+    let name = format!("processor {number}");
+    cpu::pin(number).map_err(|source| PortError::Io { name, action: "pin a worker to it", source })
+}

@@ -1,0 +1,89 @@
+//! Next hops that the configuration does not name: asked of the machine's routes and neighbour table.
+
+use std::io::BufRead;
+
+use maglane_sw::io::interface::Interface;
+
+use super::frames::{VIP, VIP_6, segment, segment_6};
+use super::network::{Machine, Wire, ip, is_inside};
+use super::{Folder, SITE, host};
+
+/// A directory with a configuration that names no next hop.
+fn site() -> Folder {
+    let folder = Folder::new();
+    let named = "next_hop_mac = \"02:00:00:00:00:fe\"\n";
+    assert!(SITE.contains(named));
+    folder.put("site.toml", SITE.replace(named, ""));
+    folder
+}
+
+/// The backends' network is on the wire, but for that of one family's, which is behind a router. The kernel looks for
+/// neighbours from its link-local address, which it has not made itself here.
+const ROUTES: &str = "ip addr add 10.1.255.254/16 dev near; ip addr add fe80::254/64 dev near nodad; \
+                      ip addr add fd00::254/64 dev near nodad; \
+                      ip -6 route add 2001:db8:1::/64 via fd00::1 dev near";
+
+/// Where frames to the services of both families go.
+fn next_hops(wire: &mut Wire) -> Vec<[u8; 6]> {
+    let frames: Vec<Vec<u8>> =
+        (0..64).flat_map(|port| [segment(VIP, port, &[], |step| step.syn()), segment_6(VIP_6, port, &[])]).collect();
+    let back = wire.exchange(&frames, frames.len());
+    // The kernels speak too, since they have addresses.
+    let tunnelled = back.iter().filter(|frame| host::is_tunnelled(frame));
+    let mut macs: Vec<[u8; 6]> = tunnelled.map(|frame| frame[..6].try_into().unwrap()).collect();
+    assert_eq!(macs.len(), frames.len());
+    macs.sort_unstable();
+    macs.dedup();
+    macs
+}
+
+#[test]
+fn next_hops_are_those_of_the_neighbour_table_and_are_followed() {
+    if !is_inside("run::next_hop::next_hops_are_those_of_the_neighbour_table_and_are_followed") {
+        return;
+    }
+    let folder = site();
+    let run = "exec \"$0\" run --config site.toml --interface near --json";
+    let mut machine = Machine::new(&folder, &format!("{ROUTES}; {run}"));
+    for address in ["10.1.0.1/16", "10.1.0.2/16", "10.1.0.3/16", "10.1.0.4/16"] {
+        ip(&format!("addr add {address} dev far"));
+    }
+    ip("addr add fd00::1/64 dev far nodad");
+    let news = machine.line();
+    assert!(news.starts_with("{\"end\":false"), "{:?}", machine.ended());
+    let far = Interface::find("far").unwrap().mac();
+    let wire = &mut Wire::new();
+    assert_eq!(next_hops(wire), [far]);
+
+    // One of them is another machine by now.
+    let mut stderr = machine.stderr();
+    machine.ip("neigh replace 10.1.0.1 lladdr 02:00:00:00:00:77 nud permanent dev near");
+    let mut told = String::new();
+    while !told.contains("the next hop of 10.1.0.1 is 02:00:00:00:00:77 now") {
+        assert!(stderr.read_line(&mut told).unwrap() > 0, "{told}");
+    }
+    let mut both = [far, [2, 0, 0, 0, 0, 0x77]];
+    both.sort_unstable();
+    assert_eq!(next_hops(wire), both);
+    machine.signal("-TERM");
+    machine.ended().ended(0);
+}
+
+#[test]
+fn next_hops_that_are_not_there_are_named_with_what_to_do() {
+    if !is_inside("run::next_hop::next_hops_that_are_not_there_are_named_with_what_to_do") {
+        return;
+    }
+    let folder = site();
+    let run = "exec \"$0\" run --config site.toml --interface near";
+    for (routes, says) in [
+        (
+            ":",
+            "no next_hop_mac is configured for the backend 2001:db8:1::11, and near has no route to it: add one (ip route",
+        ),
+        (ROUTES, "its next hop 10.1.0.1 does not answer at near: see that it is there (ip neigh show 10.1.0.1"),
+    ] {
+        let ran = Machine::new(&folder, &format!("{routes}; {run}")).ended();
+        assert!(ran.code == 2 && ran.stderr.contains(says), "{says:?}: {ran:?}");
+    }
+}
