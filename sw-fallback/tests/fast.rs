@@ -17,11 +17,12 @@ mod fixture;
 mod random;
 
 use std::env;
+use std::sync::Arc;
 
 use maglane_spec::{FlowOutcome, Geometry, TableImage, Verdict};
 use maglane_sw::Pipeline;
 use maglane_sw::engine::{Engine, Frame};
-use maglane_sw::fast::{BURST, FastEngine};
+use maglane_sw::fast::{BURST, Datapath, FastEngine, HEADROOM, LOOK, Packet, Worker};
 use maglane_sw::simd::Level;
 
 use fixture::{
@@ -193,6 +194,61 @@ fn bursts_are_the_scalar_pipeline() {
     }
     for flow in FlowOutcome::ALL {
         assert!(met.flows[usize::from(flow.code())] > 0, "{}", flow.name());
+    }
+}
+
+#[test]
+fn what_lies_around_a_frame_never_counts() {
+    const BURSTS: usize = 1_500;
+    for (seed, level) in (11..).zip(Level::available()) {
+        let mut random = Maker { random: Random(seed), few: true };
+        let tables = fixture::image();
+        let mut scalar = Pipeline::new(tables.geometry);
+        scalar.load(&tables).unwrap();
+        let datapath = Datapath::new(tables.geometry).unwrap();
+        datapath.load(Arc::new(tables)).unwrap();
+        let mut worker = Worker::at_level(Arc::new(datapath), level);
+        for _ in 0..BURSTS {
+            let frames: Vec<Vec<u8>> = (0..1 + random.below(BURST)).map(|_| random.frame()).collect();
+            // Of a frame that is cut off, what follows is what would have followed; of others it is anything. Some buffers end
+            // with the frame, or soon after.
+            let places: Vec<(usize, usize)> = frames
+                .iter()
+                .map(|frame| {
+                    let cut = if random.below(3) == 0 { random.below(frame.len() + 1) } else { frame.len() };
+                    (HEADROOM + random.below(40), cut)
+                })
+                .collect();
+            let mut buffers: Vec<Vec<u8>> = frames
+                .iter()
+                .zip(&places)
+                .map(|(frame, &(start, _))| {
+                    let behind = [0, 7, LOOK, 2 * LOOK][random.below(4)];
+                    let mut around = |len: usize| (0..len).map(|_| random.byte()).collect::<Vec<u8>>();
+                    [around(start), frame.clone(), around(behind)].concat()
+                })
+                .collect();
+            let before = buffers.clone();
+            let mut packets: Vec<Packet<'_>> = buffers
+                .iter_mut()
+                .zip(&places)
+                .map(|(buffer, &(start, len))| Packet::new(buffer, start, len).unwrap())
+                .collect();
+            let egresses = worker.process(0, &mut packets);
+            for (at, (packet, &(start, len))) in packets.iter().zip(&places).enumerate() {
+                let (frame, mut out) = (&before[at][start..start + len], Vec::new());
+                let expected = scalar.process_frame(0, frame, &mut out);
+                assert_eq!(worker.trace(at), expected, "{level:?} {frame:02x?}");
+                assert_eq!(egresses.of(at), expected.verdict.egress());
+                if expected.verdict == Verdict::Forward {
+                    assert_eq!(packet.bytes(), out, "{level:?} {frame:02x?}");
+                } else {
+                    assert_eq!(packet.buffer(), before[at], "{level:?} {frame:02x?}");
+                }
+            }
+        }
+        assert_eq!(worker.datapath().counters(), scalar.counters().unwrap());
+        assert_eq!(worker.datapath().flow_state(), scalar.flow_state().unwrap());
     }
 }
 
