@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the simulators, Yosys for synthesis and proof, CaDiCaL for the proof, tcpdump for the captures' check, QEMU and
-# Busybox for the guest in which the driver meets vfio-pci, iproute2 and curl for the network around a simulated card, and
+# Busybox for the guest in which the driver meets vfio-pci, iproute2, ping and curl for networks of namespaces, and
 # Valgrind to count instructions, where they are missing.
 # Never fails: without them the tests say what they skip.
 set -u
@@ -15,6 +15,7 @@ command -v valgrind >/dev/null 2>&1 || missing="$missing valgrind"
 command -v qemu-system-x86_64 >/dev/null 2>&1 || missing="$missing qemu-system-x86"
 command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
+command -v ping >/dev/null 2>&1 || missing="$missing iputils-ping"
 dpkg -s busybox-static >/dev/null 2>&1 || missing="$missing busybox-static"
 # Verilator makes C++ that it compiles with make.
 command -v g++ >/dev/null 2>&1 || missing="$missing g++"
