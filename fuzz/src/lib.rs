@@ -5,10 +5,10 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use arbitrary::Arbitrary;
 use maglane_spec::verdict::Egress;
 use maglane_spec::{FlowOutcome, TableImage};
+use maglane_sw::Pipeline;
 use maglane_sw::engine::{Engine, Frame, Outcome};
 use maglane_sw::fast::{Datapath, FastEngine, HEADROOM, LOOK, Packet, Worker};
 use maglane_sw::slow::{Outbox, SlowPath, divert, limit};
-use maglane_sw::Pipeline;
 
 #[allow(dead_code)]
 #[path = "../../sw-fallback/src/fixture.rs"]
