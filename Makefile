@@ -67,7 +67,7 @@ mutants: ## mutation testing of the stages and fills (an hour; installs cargo-mu
 	$(CARGO) mutants --package maglane-sw --output target/mutation/sw --cargo-arg=--tests --iterate \
 	  || case $$? in 2|3) ;; *) exit 1 ;; esac
 
-setup: ## install Verilator, Icarus Verilog, Yosys, CaDiCaL, tcpdump, QEMU, Busybox, iproute2, ping and curl where they are missing
+setup: ## install Verilator, Icarus Verilog, Yosys, CaDiCaL, tcpdump, QEMU, Busybox, iproute2, ping and curl if missing
 	@sh tests/setup.sh
 
 bench: ## the benchmarks behind the README's table

@@ -210,8 +210,8 @@ fn what_lies_around_a_frame_never_counts() {
         let mut worker = Worker::at_level(Arc::new(datapath), level);
         for _ in 0..BURSTS {
             let frames: Vec<Vec<u8>> = (0..1 + random.below(BURST)).map(|_| random.frame()).collect();
-            // Of a frame that is cut off, what follows is what would have followed; of others it is anything. Some buffers end
-            // with the frame, or soon after.
+            // Of a frame that is cut off, what follows is what would have followed; of others it is anything. Some buffers
+            // end with the frame, or soon after.
             let places: Vec<(usize, usize)> = frames
                 .iter()
                 .map(|frame| {

@@ -7,7 +7,7 @@ use crate::simd::LANES;
 /// Bytes that encapsulation adds at most: an outer IPv6 header and GRE with a key.
 pub const HEADROOM: usize = ipv6::HEADER_LEN + gre::HEADER_LEN + gre::KEY_LEN;
 
-/// Bytes that are looked at, at most: Ethernet with a tag, and what [`Blocks`] have from there on.
+/// Bytes that are looked at, at most: Ethernet with a tag, IPv6 with TCP, and what follows in the words that are read.
 pub const LOOK: usize = ethernet::HEADER_LEN + ethernet::TAG_LEN + BLOCKS - IP_IN_BLOCK;
 
 /// Bytes of a block: eight words, as many as there are lanes.
@@ -106,8 +106,8 @@ impl<'a> Packet<'a> {
         self.buffer.get(at..at + BLOCKS)?.first_chunk()
     }
 
-    /// Makes it a longer frame with so many bytes before its packet, which is now so many bytes from the frame's start; those
-    /// bytes, if there is room before it.
+    /// Makes it a longer frame, of so many bytes, with others before its packet, which is now at an offset; those bytes, if
+    /// there is room before it.
     #[inline(always)]
     pub(super) fn grow<const LEN: usize>(&mut self, ip_offset: usize, total: usize) -> Option<&mut [u8; LEN]> {
         let start = self.start.checked_sub(low_32(LEN - ip_offset))?;

@@ -198,7 +198,8 @@ pub(super) fn ip_offset(packet: &Packet<'_>) -> usize {
 /// Whether IPv4 headers sum to all ones: zero where they do. The first of the three words has four bytes.
 ///
 /// # Source
-/// RFC 1071, section 2: the sum of longer words folds to that of their halves, and in either byte order it is all ones or not.
+/// RFC 1071, section 2: the sum of longer words folds to that of their halves, and in either byte order it is all ones or
+/// not.
 #[inline(always)]
 fn not_ones<V: Vectors>(start: V::Words, middle: V::Words, addresses: V::Words) -> V::Words {
     let low = |words| V::and(words, V::splat(0xffff_ffff));
