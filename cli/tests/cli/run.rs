@@ -196,12 +196,14 @@ fn machine_where_frames_would_not_leave_as_they_should_is_refused() {
     // The kernel gives an IPv6 address its route some time after it has been told to.
     let routed = "ip -6 route get 2001:db8::10 2>&1 | grep -q ^local";
     let own_v6 = format!("ip link set lo up; ip addr add 2001:db8::10/128 dev lo; until {routed}; do sleep 0.01; done");
+    let unrouted = "ip addr add fd00::9/64 dev near nodad; ip -6 route del blackhole 2001:db8::10/128";
     for (prepare, wrapper, says) in [
         ("ip link set near down", "", "near: the interface is down: ip link set near up"),
         (":", "setpriv --bounding-set=-net_raw --inh-caps=-net_raw", "run this as root"),
         ("ip addr add 192.0.2.20/24 dev near", "", "ip addr del 192.0.2.20/32 dev DEVICE"),
         (&own_v6, "", "2001:db8::10 is an address of this machine"),
         ("echo 1 >/proc/sys/net/ipv4/conf/near/forwarding", "", "ip -4 route add blackhole 192.0.2.10/32"),
+        (unrouted, "", "no route to 2001:db8::10, so its kernel would tell clients"),
     ] {
         let script = format!("{prepare}; exec {wrapper} \"$0\" run --config site.toml --interface near");
         let ran = Machine::new(&folder, &script).ended();

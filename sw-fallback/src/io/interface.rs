@@ -30,6 +30,8 @@ pub enum Destination {
     Own,
     /// Drop it, because a route says so.
     Dropped,
+    /// Tell the sender that there is no way, if the family is IPv6 or it forwards: there is no route, or one that says so.
+    Unreachable,
     /// Something else, by its routes, if it forwards at all.
     Elsewhere,
 }
@@ -186,6 +188,11 @@ impl Destination {
             Ok(()) if socket.local_addr().is_ok_and(|own| own.ip() == address) => Self::Own,
             // What the kernel says of a route of the type `blackhole`.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Self::Dropped,
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES)) =>
+            {
+                Self::Unreachable
+            }
             _ => Self::Elsewhere,
         }
     }

@@ -279,7 +279,8 @@ impl std::fmt::Display for InUse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{}: another `maglane run` listens there; end it, or give this one a place of its own: --control PATH",
+            "{}: another `maglane run` listens there, and two on one interface would send every frame twice: end it; if it \
+             is on an interface of another network namespace, give this one a socket of its own: --control PATH",
             self.0
         )
     }

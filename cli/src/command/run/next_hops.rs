@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use maglane_sw::io::interface::Interface;
 use maglane_sw::io::next_hop::{NextHop, NextHops};
 use maglane_table::{Config, Mac};
@@ -13,6 +13,8 @@ use maglane_table::{Config, Mac};
 /// How long a next hop has to answer at the start: the kernel asks once a second, and what is there answers at once.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 const PAUSE: Duration = Duration::from_millis(20);
+/// A locally administered address that no machine should have.
+const NOBODY: Mac = [2, 0, 0, 0, 0, 0];
 
 /// Next hops by backend address, as they were known last.
 pub(super) struct Neighbours {
@@ -22,42 +24,46 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
-    pub(super) fn new(interface: &Interface) -> Result<Self> {
-        Ok(Self { kernel: NextHops::new(interface)?, interface: interface.name().to_owned(), known: BTreeMap::new() })
+    /// Those out of an interface, of which some are known already.
+    pub(super) fn new(interface: &Interface, known: BTreeMap<IpAddr, Mac>) -> Result<Self> {
+        Ok(Self { kernel: NextHops::new(interface)?, interface: interface.name().to_owned(), known })
     }
 
-    /// Finds the next hops that a configuration does not name, and waits for those that are being asked.
-    pub(super) fn find(&mut self, config: &Config) -> Result<()> {
+    /// Finds the next hops that a configuration does not name, and waits for those that are being asked. What is to be said
+    /// of those that are not there is returned: a backend that is gone keeps no other from being served.
+    pub(super) fn find(&mut self, config: &Config) -> Result<Vec<String>> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let mut silent = None;
+            let mut silent = Vec::new();
             for address in config.without_next_hop().collect::<BTreeSet<_>>() {
                 match self.kernel.find(address)? {
                     NextHop::Known(mac) => _ = self.known.insert(address, mac),
-                    NextHop::Unanswered(_) if self.known.contains_key(&address) => {}
-                    NextHop::Unanswered(next) => silent = silent.or(Some((address, next))),
-                    NextHop::NoRoute => bail!(
-                        "no next_hop_mac is configured for the backend {address}, and {} has no route to it: add one \
-                         (ip route add {address} via ROUTER dev {}), or give it a next_hop_mac",
-                        self.interface,
-                        self.interface
-                    ),
+                    _ if self.known.contains_key(&address) => {}
+                    other => silent.push((address, other)),
                 }
             }
-            match silent {
-                None => return Ok(()),
-                Some((address, next)) if Instant::now() >= until => bail!(
-                    "no next_hop_mac is configured for the backend {address}, and its next hop {next} does not answer at \
-                     {}: see that it is there (ip neigh show {next} dev {}), or give the backend a next_hop_mac",
-                    self.interface,
-                    self.interface
-                ),
-                Some(_) => thread::sleep(PAUSE),
+            // Who has no route is not being asked.
+            if silent.iter().all(|(_, next)| *next == NextHop::NoRoute) || Instant::now() >= until {
+                return Ok(silent.into_iter().map(|(address, next)| self.lost(address, next)).collect());
             }
+            thread::sleep(PAUSE);
         }
     }
 
-    /// Looks again; the addresses whose next hop has changed. One that is silent stays as it was.
+    /// What is to be said of a backend without a next hop.
+    fn lost(&self, address: IpAddr, next: NextHop) -> String {
+        let name = &self.interface;
+        let why = match next {
+            NextHop::Unanswered(next) => format!(
+                "its next hop {next} does not answer at {name} (ip neigh show {next} dev {name}; ip route get {address})"
+            ),
+            _ => format!("{name} has no route to it (ip route add {address} via ROUTER dev {name})"),
+        };
+        format!("frames to the backend {address} are lost for now: no next_hop_mac is configured for it, and {why}")
+    }
+
+    /// Looks again; the addresses whose next hop has changed. One that is silent stays as
+    /// it was.
     pub(super) fn refresh(&mut self, config: &Config) -> Result<Vec<(IpAddr, Mac)>> {
         let mut changed = Vec::new();
         for address in config.without_next_hop().collect::<BTreeSet<_>>() {
@@ -70,8 +76,13 @@ impl Neighbours {
         Ok(changed)
     }
 
-    /// That of a backend.
-    pub(super) fn of(&self, address: IpAddr) -> Option<Mac> {
-        self.known.get(&address).copied()
+    /// That of a backend; nobody's as long as there is none.
+    pub(super) fn of(&self, address: IpAddr) -> Mac {
+        self.known.get(&address).copied().unwrap_or(NOBODY)
+    }
+
+    /// Those that are known.
+    pub(super) fn known(&self) -> &BTreeMap<IpAddr, Mac> {
+        &self.known
     }
 }

@@ -1,6 +1,6 @@
 //! What a server must be so that frames leave it as the tables say, and only so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,10 +35,20 @@ pub(super) struct Site {
 impl Site {
     /// Reads a configuration, with its tables, and refuses one that this server cannot serve.
     pub(super) fn read(path: &Path, interface: &Interface, mode: Mode) -> Result<(Self, TableImage)> {
+        Self::read_knowing(path, interface, mode, BTreeMap::new())
+    }
+
+    /// The same, where some next hops are known already.
+    fn read_knowing(
+        path: &Path,
+        interface: &Interface,
+        mode: Mode,
+        next_hops: BTreeMap<IpAddr, Mac>,
+    ) -> Result<(Self, TableImage)> {
         let config = input::config(path)?;
-        let mut neighbours = Neighbours::new(interface)?;
-        neighbours.find(&config).with_context(|| path.display().to_string())?;
-        let image = config.image_by(|address| neighbours.of(address))?;
+        let mut neighbours = Neighbours::new(interface, next_hops)?;
+        let silent = neighbours.find(&config)?;
+        let image = config.image_by(|address| Some(neighbours.of(address)))?;
         let addresses = addresses(&config);
         for &address in &addresses {
             check(address, interface, mode).with_context(|| path.display().to_string())?;
@@ -48,15 +58,17 @@ impl Site {
             .iter()
             .flat_map(|service| service.backends.iter().map(|backend| (service.name.clone(), backend.identity.clone())))
             .collect();
-        let notes = note_on_mac(&config, interface).into_iter().collect();
+        let notes = note_on_mac(&config, interface).into_iter().chain(silent).collect();
         let names = Names::of(&config);
         Ok((Self { path: path.to_owned(), mode, config, addresses, neighbours, backends, names, notes }, image))
     }
 
     /// Reads the configuration again, and has its tables serve.
     pub(super) fn reload(&mut self, datapath: &Datapath, interface: &Interface) -> Result<()> {
-        let (new, image) = Self::read(&self.path, interface, self.mode)?;
+        let known = self.neighbours.known().clone();
+        let (new, image) = Self::read_knowing(&self.path, interface, self.mode, known)?;
         self.check_numbers(&new)?;
+        new.notes.iter().for_each(|text| output::note(text));
         datapath.update(Arc::new(image))?;
         // A number that has gone from the file stays taken: flows may still have it.
         let kept = self.backends.split_off(new.backends.len().min(self.backends.len()));
@@ -71,7 +83,7 @@ impl Site {
         if changed.is_empty() {
             return Ok(());
         }
-        datapath.update(Arc::new(self.config.image_by(|address| self.neighbours.of(address))?))?;
+        datapath.update(Arc::new(self.config.image_by(|address| Some(self.neighbours.of(address)))?))?;
         for (address, mac) in changed {
             output::note(&format!("the next hop of {address} is {} now", mac_text(mac)));
         }
@@ -84,8 +96,8 @@ impl Site {
         let Some(((service, backend), (by_service, by_backend))) = moved else { return Ok(()) };
         bail!(
             "{}: {by_backend} of {by_service} has come to where {backend} of {service} was, whose flows it would take; \
-             leave that in the file with state = \"draining\" or \"down\", and append new services and backends at its \
-             end, or start again",
+             leave that in the file with state = \"draining\" or \"down\", and append new services, and backends of the last \
+             one, at its end; or start again",
             self.path.display()
         );
     }
@@ -106,11 +118,15 @@ fn check(address: IpAddr, interface: &Interface, mode: Mode) -> Result<()> {
             "{address} is an address of this machine, whose kernel would answer what is forwarded to backends; take it \
              away (`ip addr` shows where it is: ip addr del {address}/{bits} dev DEVICE) and route it here instead"
         ),
-        Destination::Elsewhere if interface.is_router_for(address) => bail!(
+        Destination::Elsewhere | Destination::Unreachable if interface.is_router_for(address) => bail!(
             "this machine routes what comes in at {name}, so what is forwarded to backends would leave a second time; \
              have the kernel drop it: ip {flag} route add blackhole {address}/{bits}"
         ),
-        Destination::Elsewhere | Destination::Dropped => Ok(()),
+        Destination::Unreachable if mode == Mode::AfPacket && address.is_ipv6() => bail!(
+            "this machine has no route to {address}, so its kernel would tell clients that what is forwarded to backends \
+             is unreachable; have it drop that: ip {flag} route add blackhole {address}/{bits}"
+        ),
+        Destination::Elsewhere | Destination::Unreachable | Destination::Dropped => Ok(()),
     }
 }
 
@@ -119,10 +135,11 @@ fn note_on_mac(config: &Config, interface: &Interface) -> Option<String> {
     let ours = config.datapath().mac;
     (ours != interface.mac()).then(|| {
         format!(
-            "the configuration's mac is {}, that of {} is {}: frames come in only if it takes those to others too \
-             (ip link set {} promisc on)",
+            "the configuration's mac is {}, that of {} is {}: what comes to the latter is passed as pass_other_mac; \
+             set mac = \"{}\" in [datapath], or have the interface take frames to the former (ip link set {} promisc on)",
             mac_text(ours),
             interface.name(),
+            mac_text(interface.mac()),
             mac_text(interface.mac()),
             interface.name()
         )

@@ -79,7 +79,9 @@ impl Machine {
         let near = "ip link set near addrgenmode none; ip link set near address 02:00:00:00:00:01 up";
         // What this machine's administrator has chosen for it may be another's choice there.
         let loose = "echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter";
-        let script = format!("echo ready; read go; {loose}; {near}; {script}");
+        // Or it would tell the client that there is no way.
+        let blackhole = "ip -6 route add blackhole 2001:db8::10/128";
+        let script = format!("echo ready; read go; {loose}; {near}; {blackhole}; {script}");
         let mut child = Command::new("unshare")
             .args(["--net", "sh", "-e", "-c", &script, env!("CARGO_BIN_EXE_maglane")])
             .current_dir(folder.path("."))

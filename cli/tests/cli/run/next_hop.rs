@@ -70,20 +70,45 @@ fn next_hops_are_those_of_the_neighbour_table_and_are_followed() {
 }
 
 #[test]
-fn next_hops_that_are_not_there_are_named_with_what_to_do() {
-    if !is_inside("run::next_hop::next_hops_that_are_not_there_are_named_with_what_to_do") {
+fn next_hops_that_are_not_there_are_named_and_keep_no_other_from_being_served() {
+    if !is_inside("run::next_hop::next_hops_that_are_not_there_are_named_and_keep_no_other_from_being_served") {
         return;
     }
     let folder = site();
-    let run = "exec \"$0\" run --config site.toml --interface near";
-    for (routes, says) in [
-        (
-            ":",
-            "no next_hop_mac is configured for the backend 2001:db8:1::11, and near has no route to it: add one (ip route",
-        ),
-        (ROUTES, "its next hop 10.1.0.1 does not answer at near: see that it is there (ip neigh show 10.1.0.1"),
-    ] {
-        let ran = Machine::new(&folder, &format!("{routes}; {run}")).ended();
-        assert!(ran.code == 2 && ran.stderr.contains(says), "{says:?}: {ran:?}");
+    let run = "exec \"$0\" run --config site.toml --interface near --json";
+    let mut machine = Machine::new(&folder, &format!("{ROUTES}; {run}"));
+    for address in ["10.1.0.1/16", "10.1.0.3/16", "10.1.0.4/16"] {
+        ip(&format!("addr add {address} dev far"));
     }
+    assert!(machine.line().starts_with("{\"end\":false"));
+    let mut stderr = machine.stderr();
+    let mut heard = |says: &[&str]| {
+        let mut told = String::new();
+        while !says.iter().all(|says| told.contains(says)) {
+            assert!(stderr.read_line(&mut told).unwrap() > 0, "{says:?} is not in {told}");
+        }
+        told
+    };
+    let told = heard(&["2001:db8:1::12 are lost for now"]);
+    assert!(
+        told.contains("the backend 10.1.0.2 are lost for now: no next_hop_mac is configured for it, and its next hop")
+    );
+    assert!(told.contains("fd00::1 does not answer at near") && !told.contains("10.1.0.1 "), "{told}");
+    // A file that is read again may well name one that is gone, and those that are known stay so.
+    machine.signal("-HUP");
+    heard(&["site.toml: read again"]);
+    ip("addr add 10.1.0.2/16 dev far");
+    ip("addr add fd00::1/64 dev far nodad");
+    heard(&[
+        "the next hop of 10.1.0.2 is ",
+        "the next hop of 2001:db8:1::11 is ",
+        "the next hop of 2001:db8:1::12 is ",
+    ]);
+    assert_eq!(next_hops(&mut Wire::new()), [Interface::find("far").unwrap().mac()]);
+    machine.signal("-TERM");
+    machine.ended().ended(0);
+
+    let ran = Machine::new(&folder, "timeout -s INT 4 \"$0\" run --config site.toml --interface near").ended();
+    let says = "2001:db8:1::11 are lost for now: no next_hop_mac is configured for it, and near has no route to it";
+    assert!(ran.stderr.contains(says), "{ran:?}");
 }
