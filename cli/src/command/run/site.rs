@@ -96,8 +96,8 @@ impl Site {
         let Some(((service, backend), (by_service, by_backend))) = moved else { return Ok(()) };
         bail!(
             "{}: {by_backend} of {by_service} has come to where {backend} of {service} was, whose flows it would take; \
-             leave that in the file with state = \"draining\" or \"down\", and append new services, and backends of the last \
-             one, at its end; or start again",
+             leave that in the file with state = \"draining\" or \"down\", and append new services, and backends of the \
+             last one, at its end; or start again",
             self.path.display()
         );
     }
