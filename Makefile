@@ -21,7 +21,7 @@ curl: setup ## ask web servers behind simulated gateware for a page (root, netwo
 	$(CARGO) build --locked --quiet -p maglane -p maglane-tests --bin maglane --bin decapsulate
 	tests/lab/curl.sh
 
-test: setup ## format, lints, docs, all tests, generated files up to date (27 minutes cold)
+test: setup ## format, lints, docs, all tests, generated files up to date (half an hour cold)
 	$(CARGO) run --locked --quiet -p xtask -- ci
 
 test-full: setup ## the long campaign, beside `make test`: 14 million frames through software and Verilog (25 minutes)
