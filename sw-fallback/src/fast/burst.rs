@@ -46,9 +46,14 @@ impl Kernel for Burst<'_, '_> {
         for (chunk, &plain) in plain.iter().enumerate().take(chunks) {
             self.classify::<V>(chunk, plain);
         }
+        // A stage for the whole burst before the next: rewrite reads in vectors what classify and select write word by word,
+        // and would wait for it to reach the cache.
+        let mut selections = [Selection { forward: 0, hits: 0 }; BURST / LANES];
+        for (chunk, selection) in selections.iter_mut().enumerate().take(chunks) {
+            *selection = self.select::<V>(chunk);
+        }
         let mut forwarded = Forwarded::new(self.counters);
-        for chunk in 0..self.packets.len().div_ceil(LANES) {
-            let selection = self.select::<V>(chunk);
+        for (chunk, &selection) in selections.iter().enumerate().take(chunks) {
             self.rewrite::<V>(chunk, selection, &mut forwarded);
         }
         forwarded.end();
@@ -117,6 +122,17 @@ impl Burst<'_, '_> {
             flow_table::prefetch_set(sets, of_chunk.hash[lane]);
         }
         known &= plain.v4;
+        let slots = tables.services_v6.first_places();
+        let mut v6 = plain.v6;
+        while v6 != 0 {
+            let lane = v6.trailing_zeros() as usize % LANES;
+            v6 &= v6 - 1;
+            let at = chunk * LANES + lane;
+            if let Some(found) = services::first(slots, KeyV6::of_message(self.room.message_v6(at))) {
+                self.room.put_service(at, found);
+                known |= 1 << lane;
+            }
+        }
         let mut others = !known & (0xff >> (LANES - present));
         self.room.put_known(chunk, known);
         while others != 0 {
@@ -127,7 +143,7 @@ impl Burst<'_, '_> {
         }
     }
 
-    /// The same of a packet that is not plain IPv4 to a service, or to one that is not in its key's first place.
+    /// The same of a packet that is not plain, or not to a service that is in its key's first place.
     #[inline(never)]
     fn classify_any(&mut self, at: usize, plain: PlainLanes) {
         let tables = self.memory.tables;
