@@ -223,7 +223,6 @@ pub(crate) fn error(error: &anyhow::Error) {
 }
 
 /// Tells a person what is not the command's answer.
-#[cfg(target_os = "linux")]
 pub(crate) fn note(text: &str) {
     // When nobody hears it, the command goes on.
     let _unheard = writeln!(io::stderr(), "note: {text}");

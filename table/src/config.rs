@@ -316,6 +316,14 @@ pub(crate) fn is_host(address: IpAddr) -> bool {
     value::host(address).is_ok()
 }
 
+/// Reads the MAC address of one network interface.
+///
+/// # Errors
+/// What is wrong with the text, and how it is written.
+pub fn parse_mac(text: &str) -> Result<Mac, String> {
+    value::mac(text).map_err(|refusal| format!("{}; {}", refusal.message, refusal.help))
+}
+
 /// Whether a MAC address can be one network interface's.
 pub(crate) fn is_station(mac: Mac) -> bool {
     value::station(mac).is_ok()
