@@ -144,7 +144,7 @@ fn wrong_types() {
 #[test]
 fn missing_keys() {
     assert_problem(SERVICE, "there is no [datapath] table", (6, 21), "add [datapath]");
-    assert_problem(&format!("{}{SERVICE}", datapath_with("hash_key", "")), "no hash_key", (1, 1), "hash_key = \"00");
+    assert_problem(&format!("{}{SERVICE}", datapath_with("hash_key", "")), "no hash_key", (1, 1), "openssl rand");
     assert_problem(&format!("{}{SERVICE}", datapath_with("mac", "")), "[datapath] has no mac", (1, 1), "mac = \"02:");
     for (key, line) in
         [("name", "name = \"web\"\n"), ("address", "address = \"192.0.2.10\"\n"), ("protocol", "protocol = \"tcp\"\n")]
