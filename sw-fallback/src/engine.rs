@@ -78,7 +78,11 @@ pub struct FlowState {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The image was built for other sizes than the engine has.
-    #[error("the tables were built for {image:?}, but engine `{engine}` has {own:?}")]
+    #[error(
+        "the tables are of other sizes than engine `{engine}` has: {}; build them for its geometry, or start it again with \
+         theirs",
+        other_sizes(image, own)
+    )]
     Geometry {
         /// The engine.
         engine: String,
@@ -113,6 +117,21 @@ pub enum EngineError {
         /// What happened, and what to do.
         message: String,
     },
+}
+
+/// Which sizes differ, the bus's only if it is the only one: software has none.
+fn other_sizes(image: &Geometry, own: &Geometry) -> String {
+    let sizes = |of: &Geometry| [of.services, of.backends, of.lookup_entries, of.flow_sets];
+    let names = Geometry::BOUNDS.map(|(name, ..)| name);
+    let pairs = names.into_iter().zip(sizes(image).into_iter().zip(sizes(own)));
+    let other: Vec<String> = pairs
+        .filter(|(_, (image, own))| image != own)
+        .map(|(name, (image, own))| format!("{name} = {image}, not {own}"))
+        .collect();
+    if other.is_empty() {
+        return format!("bus_bytes = {}, not {}", image.bus_bytes, own.bus_bytes);
+    }
+    other.join("; ")
 }
 
 impl FlowState {
