@@ -1,5 +1,7 @@
 //! How large the tables of a build are.
 
+use crate::flow::WAYS;
+
 /// Sizes of one build of the pipeline. All but `bus_bytes` concern both twins.
 ///
 /// # Shape
@@ -49,6 +51,12 @@ impl Geometry {
     #[must_use]
     pub const fn lookup_side_entries(&self) -> u32 {
         self.lookup_entries / 2
+    }
+
+    /// Flows that the flow table has room for, if they spread evenly.
+    #[must_use]
+    pub const fn flows(&self) -> u64 {
+        self.flow_sets as u64 * WAYS as u64
     }
 
     /// Rows of the service memory: two sub-tables.

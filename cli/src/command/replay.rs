@@ -144,10 +144,10 @@ pub(crate) fn flows(counters: &Counters, read_only: ReadOnly) -> Counts {
 /// Packets and bytes by verdict, and by what frames met in the flow table, for a person.
 pub(crate) fn histogram(counters: &Counters, read_only: ReadOnly) -> String {
     let mut text = output::histogram("verdict", occurred(by_verdict(counters)));
-    let mut flows = occurred(read_only.parts(counters)).peekable();
-    if flows.peek().is_some() {
+    let flows = output::histogram("flow table", occurred(read_only.parts(counters)));
+    if !flows.is_empty() {
         text.push('\n');
-        text += &output::histogram("flow table", flows);
+        text += &flows;
     }
     text
 }

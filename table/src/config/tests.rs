@@ -75,7 +75,7 @@ fn assert_backend_problem(line: &str, message: &str, column: usize, remedy: &str
 #[test]
 fn smallest_configuration_has_the_defaults() {
     let config = parse(&format!("{DATAPATH}{SERVICE}")).unwrap();
-    assert_eq!(config.geometry(), Geometry::LAB);
+    assert_eq!((config.geometry(), config.names_geometry()), (Geometry::LAB, false));
     let datapath = config.datapath();
     assert_eq!((datapath.ttl, datapath.source_entropy_bits, datapath.check_mac), (64, 0, true));
     assert_eq!((datapath.tick_ms, datapath.timeout_ticks), (15_000, [4, 60, 8]));
@@ -319,7 +319,9 @@ fn custom_geometries() {
              lookup_entries = 262144\nflow_sets = 16\n{SERVICE}"
         )
     };
-    let geometry = parse(&custom(64, 8)).unwrap().geometry();
+    let config = parse(&custom(64, 8)).unwrap();
+    let geometry = config.geometry();
+    assert!(config.names_geometry());
     assert_eq!(geometry, Geometry { bus_bytes: 64, services: 8, backends: 16, lookup_entries: 1 << 18, flow_sets: 16 });
     assert_problem(&custom(48, 8), "bus_bytes is 48", (7, 13), "power of two from 32 to 64");
     assert_problem(&custom(32, 12), "services is 12", (8, 12), "power of two from 4 to 1024");
