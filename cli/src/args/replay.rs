@@ -23,7 +23,8 @@ Examples:
   maglane replay --config web.toml --in in.pcap --out out.pcap
       the frames that leave for the backends
   maglane replay --config web.toml --in in.pcap --trace --frames 17
-      why did frame 17 go where it went? Those before it count too: they made the flow table
+      why did frame 17 go where it went? Those before it count too: they made
+      the flow table
   maglane replay --config web.toml --in in.pcap --trace --json
       every frame, as one JSON object a line")]
 pub(crate) struct ReplayArgs {
