@@ -67,7 +67,10 @@ fn driver_without_xdp_is_served_by_the_generic_hook_which_is_said() {
     let run = "exec \"$0\" run --config site.toml --interface fifteen-letters --mode af-xdp";
     let mut machine = Machine::new(&folder, &format!("{plain}; {run}"));
     let line = machine.line();
-    assert!(line.contains("serves, 1 worker, generic XDP, passed frames at maglane-77"), "{line}");
+    assert!(
+        line.contains("serves, 1 worker, room for 8,192 flows, generic XDP, passed frames at maglane-77"),
+        "{line}"
+    );
     assert!(machine.ip("link show fifteen-letters").contains(GENERIC[1]));
     machine.signal("-TERM");
     let told = machine.ended().ended(0).stderr;
