@@ -79,9 +79,8 @@ pub struct FlowState {
 pub enum EngineError {
     /// The image was built for other sizes than the engine has.
     #[error(
-        "the tables are of other sizes than engine `{engine}` has: {}; build them for its geometry, or start it again with \
-         theirs",
-        other_sizes(image, own)
+        "the tables are built for geometry = {image}, and engine `{engine}` has {own}: build them for that, or start it \
+         again"
     )]
     Geometry {
         /// The engine.
@@ -117,21 +116,6 @@ pub enum EngineError {
         /// What happened, and what to do.
         message: String,
     },
-}
-
-/// Which sizes differ, the bus's only if it is the only one: software has none.
-fn other_sizes(image: &Geometry, own: &Geometry) -> String {
-    let sizes = |of: &Geometry| [of.services, of.backends, of.lookup_entries, of.flow_sets];
-    let names = Geometry::BOUNDS.map(|(name, ..)| name);
-    let pairs = names.into_iter().zip(sizes(image).into_iter().zip(sizes(own)));
-    let other: Vec<String> = pairs
-        .filter(|(_, (image, own))| image != own)
-        .map(|(name, (image, own))| format!("{name} = {image}, not {own}"))
-        .collect();
-    if other.is_empty() {
-        return format!("bus_bytes = {}, not {}", image.bus_bytes, own.bus_bytes);
-    }
-    other.join("; ")
 }
 
 impl FlowState {

@@ -377,3 +377,12 @@ fn huge_files_are_refused_unread() {
         "error: the file has 16777217 bytes\n--> test.toml\n = help: a configuration has at most 16777216 bytes"
     );
 }
+
+#[test]
+fn geometry_reads_back_as_it_is_shown() {
+    let own = Geometry { bus_bytes: 64, services: 8, backends: 32, lookup_entries: 512, flow_sets: 128 };
+    for geometry in Geometry::PROFILES.map(|(_, geometry)| geometry).into_iter().chain([own]) {
+        let config = parse(&format!("{DATAPATH}geometry = {geometry}\n")).unwrap();
+        assert_eq!(config.geometry(), geometry, "{geometry}");
+    }
+}
