@@ -163,7 +163,11 @@ fn note_on_geometry(config: &Config) -> Option<String> {
 fn in_lines(refusals: &[anyhow::Error]) -> String {
     match refusals {
         [one] => one.to_string(),
-        all => all.iter().map(|one| format!("\n  {one}")).collect(),
+        all => format!(
+            "{} of its addresses cannot be served here:{}",
+            thousands(all.len()),
+            all.iter().map(|one| format!("\n  {one}")).collect::<String>()
+        ),
     }
 }
 
