@@ -31,31 +31,40 @@ pub(crate) use trace::TraceArgs;
 #[cfg(feature = "lab")]
 const AFTER_HELP: &str = "\
 Start here:
-  maglane verify                                        do all engines agree on a built-in capture?
-  maglane verify --config web.toml --capture in.pcap    do they agree on yours?
+  maglane verify
+      do all engines agree on a built-in capture?
+  maglane verify --config web.toml --capture in.pcap
+      do they agree on yours?
   maglane replay --config web.toml --in in.pcap --out out.pcap
-  maglane replay --config web.toml --in in.pcap --trace --frames 17    why did it go there?
+  maglane replay --config web.toml --in in.pcap --trace --frames 17
+      why did frame 17 go where it went?
   maglane table show --config web.toml
-  maglane card load --device sim:lab --config web.toml    and into a card, here a simulated one
-  maglane run --config web.toml --interface eth0    live, on this machine, without a card
-  maglane trace --interface eth0 src=198.51.100.7    where do this client's packets go, live?
+  maglane card load --device sim:lab --config web.toml
+      the tables into a card, here a simulated one
+  maglane run --config web.toml --interface eth0
+      live, on this machine, without a card
+  maglane trace --interface eth0 src=198.51.100.7
+      where do this client's packets go, live?
 
 Exit code:
   0  yes: engines agree, files are written, up to date or clean
-  1  no: engines differ, a file is out of date, a lint has findings, a card has faults
-  2  no answer: bad input or something missing, with one error that names the place";
+  1  no: engines differ, a file is out of date, a lint or a card has faults
+  2  no answer: bad input or something missing; one error names the place";
 
 #[cfg(not(feature = "lab"))]
 const AFTER_HELP: &str = "\
 Start here:
   maglane table show --config web.toml
   maglane replay --config web.toml --in in.pcap --out out.pcap
-  maglane replay --config web.toml --in in.pcap --trace --frames 17    why did it go there?
+  maglane replay --config web.toml --in in.pcap --trace --frames 17
+      why did frame 17 go where it went?
   maglane card load --device vfio:0000:03:00.0 --config web.toml
-  maglane run --config web.toml --interface eth0    live, on this machine, without a card
-  maglane trace --interface eth0 src=198.51.100.7    where do this client's packets go, live?
+  maglane run --config web.toml --interface eth0
+      live, on this machine, without a card
+  maglane trace --interface eth0 src=198.51.100.7
+      where do this client's packets go, live?
 
-This program was built without the feature `lab`: the commands `verify` and `rtl`, and the
+This program was built without the feature `lab`: the commands `verify` and `rtl`, and the \
 engines `rtl` and `verilog`, are not in it.
 
 Exit code:
@@ -391,6 +400,23 @@ mod tests {
     fn command_line_is_well_formed() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    /// What a terminal breaks reads as if it were another line.
+    #[test]
+    fn tables_and_examples_of_the_help_fit_80_columns_and_paragraphs_are_not_broken_by_hand() {
+        fn check(command: &clap::Command) {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let is_paragraph = |line: &str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
+            for (line, next) in text.lines().zip(text.lines().skip(1).chain([""])) {
+                let name = command.get_name();
+                assert!(!line.starts_with(' ') || line.chars().count() <= 80, "{name}: {line}");
+                assert!(!is_paragraph(line) || !is_paragraph(next), "{name}: {line}");
+            }
+            command.get_subcommands().for_each(check);
+        }
+        use clap::CommandFactory;
+        check(&Cli::command());
     }
 
     #[test]

@@ -159,8 +159,12 @@ pub(crate) fn shell_word(word: &str) -> String {
     }
 }
 
-/// The verdicts that occurred, as a table.
+/// The verdicts that occurred, as a table; nothing if none did.
 pub(crate) fn histogram(title: &str, entries: impl IntoIterator<Item = (&'static str, u64, u64)>) -> String {
+    let mut entries = entries.into_iter().peekable();
+    if entries.peek().is_none() {
+        return String::new();
+    }
     let mut columns = Columns::new([false, true, true]);
     columns.row([title, "packets", "bytes"].map(str::to_owned));
     for (name, packets, bytes) in entries {
@@ -223,7 +227,6 @@ pub(crate) fn error(error: &anyhow::Error) {
 }
 
 /// Tells a person what is not the command's answer.
-#[cfg(target_os = "linux")]
 pub(crate) fn note(text: &str) {
     // When nobody hears it, the command goes on.
     let _unheard = writeln!(io::stderr(), "note: {text}");

@@ -40,7 +40,7 @@ pub enum FlowsError {
     #[error(transparent)]
     Card(#[from] CardError),
     /// The table comes from an engine of other sizes.
-    #[error("the flow table is of {state:?}, but the card has {card:?}; both must be built for one geometry")]
+    #[error("the flow table is of geometry = {state}, but the card has {card}; both must be built for one geometry")]
     Geometry {
         /// Sizes of the table.
         state: Box<Geometry>,
@@ -49,7 +49,8 @@ pub enum FlowsError {
     },
     /// The parts of the table contradict its sizes.
     #[error(
-        "a flow table with tick {tick}, {entries} entries and {turns} turns is none of {geometry:?}; export it again"
+        "a flow table with tick {tick}, {entries} entries and {turns} turns is none of geometry = {geometry}; export it \
+         again"
     )]
     Shape {
         /// The tick.

@@ -104,7 +104,7 @@ pub enum LoadError {
     #[error(transparent)]
     Card(#[from] CardError),
     /// The image was built for other sizes than the card has.
-    #[error("the tables were built for {image:?}, but the card has {card:?}; set `geometry` in the configuration")]
+    #[error("the tables were built for geometry = {image}, but the card has {card}: set that in the configuration")]
     Geometry {
         /// Sizes of the image.
         image: Box<Geometry>,

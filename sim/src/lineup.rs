@@ -111,7 +111,7 @@ pub struct Setting {
 pub enum StartError {
     /// There is no gateware of these sizes.
     #[error(
-        "no gateware is built for {0:?}; the builds are {list} (the engines in software take any)",
+        "no gateware is built for geometry = {0}; the builds are {list} (the engines in software take any)",
         list = Profile::ALL.map(Profile::name).join(", ")
     )]
     NoSuchBuild(Geometry),

@@ -1,5 +1,9 @@
 //! How large the tables of a build are.
 
+use core::fmt;
+
+use crate::flow::WAYS;
+
 /// Sizes of one build of the pipeline. All but `bus_bytes` concern both twins.
 ///
 /// # Shape
@@ -51,9 +55,27 @@ impl Geometry {
         self.lookup_entries / 2
     }
 
+    /// Flows that the flow table has room for, if they spread evenly.
+    #[must_use]
+    pub const fn flows(&self) -> u64 {
+        self.flow_sets as u64 * WAYS as u64
+    }
+
     /// Rows of the service memory: two sub-tables.
     #[must_use]
     pub const fn service_rows(&self) -> usize {
         self.services as usize * 2
+    }
+}
+
+/// As the value of `geometry` in a configuration: a name, or all sizes.
+impl fmt::Display for Geometry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((name, _)) = Self::PROFILES.iter().find(|(_, named)| named == self) {
+            return write!(f, "\"{name}\"");
+        }
+        let Self { bus_bytes, services, backends, lookup_entries, flow_sets } = self;
+        write!(f, "{{ bus_bytes = {bus_bytes}, services = {services}, backends = {backends}, ")?;
+        write!(f, "lookup_entries = {lookup_entries}, flow_sets = {flow_sets} }}")
     }
 }

@@ -78,7 +78,10 @@ pub struct FlowState {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The image was built for other sizes than the engine has.
-    #[error("the tables were built for {image:?}, but engine `{engine}` has {own:?}")]
+    #[error(
+        "the tables are built for geometry = {image}, and engine `{engine}` has {own}: build them for that, or start it \
+         again"
+    )]
     Geometry {
         /// The engine.
         engine: String,

@@ -34,6 +34,7 @@ pub type Mac = [u8; 6];
 #[derive(Clone, Debug)]
 pub struct Config {
     geometry: Geometry,
+    names_geometry: bool,
     datapath: Datapath,
     services: Vec<Service>,
     source: Arc<Source>,
@@ -58,15 +59,22 @@ impl Config {
         }
         let file =
             toml::from_str::<raw::File>(text).map_err(|error| fail(text, syntax::problem(&error, text).into()))?;
+        let names_geometry = file.names_geometry();
         let (geometry, datapath, services) = check::file(file, text.len()).map_err(|problems| fail(text, problems))?;
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
-        Ok(Self { geometry, datapath, services, source })
+        Ok(Self { geometry, names_geometry, datapath, services, source })
     }
 
     /// Sizes of the tables.
     #[must_use]
     pub const fn geometry(&self) -> Geometry {
         self.geometry
+    }
+
+    /// Whether the sizes are the file's choice, or those of a file that does not choose.
+    #[must_use]
+    pub const fn names_geometry(&self) -> bool {
+        self.names_geometry
     }
 
     /// What all frames share.
@@ -314,6 +322,14 @@ pub(crate) fn is_name(text: &str) -> bool {
 /// Whether an address can be one host's.
 pub(crate) fn is_host(address: IpAddr) -> bool {
     value::host(address).is_ok()
+}
+
+/// Reads the MAC address of one network interface.
+///
+/// # Errors
+/// What is wrong with the text, and how it is written.
+pub fn parse_mac(text: &str) -> Result<Mac, String> {
+    value::mac(text).map_err(|refusal| format!("{}; {}", refusal.message, refusal.help))
 }
 
 /// Whether a MAC address can be one network interface's.

@@ -66,7 +66,10 @@ impl Config {
                             backend.place.clone(),
                             format!("the backend {:?} has no next hop", backend.identity),
                         )
-                        .help("give it a next_hop_mac, or give [datapath] one for all backends"),
+                        .help(
+                            "give it a next_hop_mac, or give [datapath] one for all backends: a table file and a card need \
+                             them, and only `maglane run` asks its machine's neighbour table",
+                        ),
                     ),
                 }
             }
@@ -179,6 +182,9 @@ pub(crate) fn address_bytes(address: IpAddr) -> [u8; 16] {
         IpAddr::V6(v6) => v6.octets(),
     }
 }
+
+/// The next hop of a backend for which the configuration names none, in tables that are only looked at: no interface has it.
+pub const NO_NEXT_HOP: Mac = [0; 6];
 
 /// A number that the geometry keeps small enough for its field.
 fn narrow<T: TryFrom<usize>>(value: usize) -> T {

@@ -21,4 +21,5 @@ mod tables;
 
 pub use config::{Config, ConfigError, Mac};
 pub use file::{FileError, TableFile};
+pub use image::NO_NEXT_HOP;
 pub use tables::Tables;

@@ -9,6 +9,7 @@ use maglane_spec::row::BackendRow;
 use crate::balance::ServiceBalance;
 use crate::config::{Backend, Config, ConfigError, Service};
 use crate::file::{BackendName, TableFile};
+use crate::image::NO_NEXT_HOP;
 
 /// The tables of one generation, and what is known about them.
 #[derive(Clone, Debug)]
@@ -27,17 +28,19 @@ struct Intent {
 }
 
 impl Tables {
-    /// Builds the tables of a configuration.
+    /// Builds the tables of a configuration, to be looked at: backends for which it names no next hop have
+    /// [`NO_NEXT_HOP`].
     ///
     /// # Errors
-    /// Those of [`Config::image`].
+    /// Those of [`Config::image_by`].
     pub fn build(config: &Config) -> Result<Self, ConfigError> {
         let services = config.services();
         let intent = Intent {
             schedulers: services.iter().map(|service: &Service| service.scheduler.word()).collect(),
             weights: services.iter().flat_map(|service| &service.backends).map(|one: &Backend| one.weight).collect(),
         };
-        Ok(Self { file: config.table_file()?, intent: Some(intent) })
+        let image = config.image_by(|_| Some(NO_NEXT_HOP))?;
+        Ok(Self { file: TableFile { image, names: config.names() }, intent: Some(intent) })
     }
 
     /// Tables of which nothing else is known.

@@ -17,11 +17,13 @@ use super::TableSource;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Devices:
-  vfio:0000:03:00.0         a card on PCIe, through VFIO: needs an IOMMU and `card bind`
-  sysfs:0000:03:00.0        the same without an IOMMU: needs root, and nothing keeps
-                            the card from memory that it should not touch
-  sim:lab                   the gateware of a profile under Verilator, reset: lab, lab64,
-                            sume, alveo, ecp5; it lives as long as the command
+  vfio:0000:03:00.0         a card on PCIe, through VFIO: needs an IOMMU and
+                            `card bind`
+  sysfs:0000:03:00.0        the same without an IOMMU: needs root, and nothing
+                            keeps the card from memory it should not touch
+  sim:lab                   the gateware of a profile under Verilator, reset:
+                            lab, lab64, sume, alveo, ecp5; it lives as long as
+                            the command
   vfio-user:PATH            one that `maglane card serve` plays behind a socket
   ...,bar=2,base=0x100000   where the shell around the core has its registers")]
 pub(crate) struct CardArgs {
@@ -88,8 +90,8 @@ Example:
     #[cfg(feature = "lab")]
     #[command(after_help = "\
 Example, in two terminals:
-  maglane card serve --socket /tmp/card --in tests/captures/tcp.pcap --out out.pcap
-  maglane card load --device vfio-user:/tmp/card --config examples/web.toml --serve
+  maglane card serve --socket /tmp/card --in in.pcap --out out.pcap
+  maglane card load --device vfio-user:/tmp/card --config web.toml --serve
 
 Example of live frames, as root; tests/lab/curl.sh has a network around it:
   maglane card serve --socket /tmp/card --tap wire --host-tap host")]

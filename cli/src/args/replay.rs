@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
+use maglane_table::{Mac, config};
 
 use super::{FrameRange, Kind};
 
@@ -22,7 +23,8 @@ Examples:
   maglane replay --config web.toml --in in.pcap --out out.pcap
       the frames that leave for the backends
   maglane replay --config web.toml --in in.pcap --trace --frames 17
-      why did frame 17 go where it went? Those before it count too: they made the flow table
+      why did frame 17 go where it went? Those before it count too: they made
+      the flow table
   maglane replay --config web.toml --in in.pcap --trace --json
       every frame, as one JSON object a line")]
 pub(crate) struct ReplayArgs {
@@ -35,6 +37,10 @@ pub(crate) struct ReplayArgs {
     /// Capture to write, pcap with nanoseconds; left as it was when something goes wrong [needed without --trace]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Where frames go to backends for which the configuration names no next_hop_mac, since only `maglane run` can ask a
+    /// neighbour table [default: 00:00:00:00:00:00]
+    #[arg(long, value_name = "MAC", value_parser = config::parse_mac)]
+    pub(crate) next_hop_mac: Option<Mac>,
     #[cfg_attr(feature = "lab", doc = "Engine: software, software-fast, rtl, verilog")]
     #[cfg_attr(
         not(feature = "lab"),

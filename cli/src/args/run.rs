@@ -21,18 +21,25 @@ use crate::command::trace::Filter;
 #[command(after_help = "\
 Examples, as root:
   maglane run --config web.toml --interface eth0 --workers 2
-  maglane run --config web.toml --interface eth0 --trace src=198.51.100.7,dport=443
-  maglane run --config web.toml --interface eth0 --mode af-xdp --workers 4 --pin 2,3,4,5
+  maglane run --config web.toml --interface eth0 --trace src=198.51.100.7
+  maglane run --config web.toml --interface eth0 --mode af-xdp --workers 4
 
 Counters of frames that were not handled as they should have been:
+  table_full   forwarded, but not remembered: the flow table has no room for it
   unreceived   the workers were slower than the wire
   unsent       the interface did not take the frame
   unpassed     the kernel did not take the frame (AF_XDP)
-  merged       longer than the MTU: ethtool -K eth0 gro off lro off rx-gro-hw off
-  unfinished   without a transport checksum, because this machine sent it: ethtool -K SENDER tx off
+  merged       longer than the MTU, so frames are merged on their way in:
+               ethtool -K eth0 gro off lro off rx-gro-hw off
+  unfinished   without a transport checksum, because this machine sent it:
+               ethtool -K SENDER tx off
 
-AF_XDP does not see what is unfinished, nor a VLAN tag that a sender on this machine carries beside the frame: ethtool -K
-SENDER txvlan off")]
+AF_XDP does not see what is unfinished, nor a VLAN tag that a sender on this machine carries beside the frame: \
+ethtool -K SENDER txvlan off
+
+The flow table has room for as many flows as the configuration's geometry says: 8,192 if it names none, 1,048,576 with \
+geometry = \"alveo\" in [datapath]. A flow that it has no room for is forwarded all the same, but goes elsewhere when \
+backends come or go.")]
 pub(crate) struct RunArgs {
     /// Configuration
     #[arg(long, value_name = "FILE")]
@@ -54,13 +61,17 @@ pub(crate) struct RunArgs {
     pub(crate) pin: Vec<u16>,
     /// Tell the way of these frames through the stages, as `maglane replay --trace` does: KEY=VALUE by comma
     ///
-    /// Keys: src and dst, addresses; sport and dport; proto, which is tcp, udp or icmp. A frame must match all that are
-    /// given, as far as they can be read of it; an ICMP error matches also by the flow that it is about.
+    /// Keys: src and dst, each one address and no prefix; sport and dport; proto, which is tcp, udp or icmp, that of
+    /// both families. A frame must match all that are given, as far as they can be read of it; an ICMP error matches also by
+    /// the flow that it is about.
     #[arg(long, value_name = "FILTER")]
     pub(crate) trace: Option<Filter>,
     /// Socket for `maglane trace` [default: /run/maglane/INTERFACE.sock]
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
+    /// Nothing every second: only that it serves, what goes wrong, traces, and what there was at the end
+    #[arg(long)]
+    pub(crate) quiet: bool,
     /// One JSON object a second, and one at the end, instead of text; frames of a trace are {"trace": ...} among them
     #[arg(long)]
     pub(crate) json: bool,

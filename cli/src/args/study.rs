@@ -16,7 +16,7 @@ Examples:
       1,000 backends, as in the paper
   maglane table study --out docs
       the same, and the plots docs/balance.svg and docs/disruption.svg
-  maglane table study --backends 20 --failures 1,2,5 --sizes 251,2039 --flows 10000 --seed 7 --json")]
+  maglane table study --backends 20 --failures 1,2,5 --sizes 251,2039 --json")]
 pub(crate) struct StudyArgs {
     /// Backends, all of the same weight
     #[arg(long, value_name = "N", default_value_t = 1_000)]

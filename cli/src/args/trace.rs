@@ -26,8 +26,9 @@ pub(crate) struct TraceArgs {
     pub(crate) interface: String,
     /// Frames that are told, KEY=VALUE by comma [default: all]
     ///
-    /// Keys: src and dst, addresses; sport and dport; proto, which is tcp, udp or icmp. A frame must match all that are
-    /// given, as far as they can be read of it; an ICMP error matches also by the flow that it is about.
+    /// Keys: src and dst, each one address and no prefix; sport and dport; proto, which is tcp, udp or icmp, that of
+    /// both families. A frame must match all that are given, as far as they can be read of it; an ICMP error matches also by
+    /// the flow that it is about.
     #[arg(value_name = "FILTER")]
     pub(crate) filter: Option<Filter>,
     /// End after so many frames

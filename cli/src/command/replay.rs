@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use maglane_spec::counter::PacketsBytes;
-use maglane_spec::{Geometry, Verdict};
+use maglane_spec::{Geometry, TableImage, Verdict};
 use maglane_sw::engine::{Counters, Engine, Frame};
 use maglane_sw::io::capture::{Capture, CaptureWriter};
 #[cfg(not(feature = "lab"))]
 use maglane_sw::{fast::FastEngine, pipeline::Pipeline};
+use maglane_table::{Config, NO_NEXT_HOP};
 use serde::Serialize;
 
 use crate::args::{Kind, ReplayArgs};
@@ -55,12 +56,13 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
     // The command line asks for one of the two.
     let Some(out) = &args.out else { bail!("name a capture to write with --out, or ask for the way with --trace") };
     let config = input::config(&args.config)?;
-    let image = config.image()?;
+    let image = image(&config, args)?;
     let capture = Capture::open(&args.input)?;
     input::check_output(out, &[&args.input, &args.config])?;
     let mut writer = CaptureWriter::create(out)?;
     let mut engine = start(args, image.geometry)?;
     engine.load(&image)?;
+    note_on_next_hops(&config, args);
 
     let start = Instant::now();
     let (mut frames, mut read_only) = (0, ReadOnly::default());
@@ -112,6 +114,23 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool> {
     Ok(true)
 }
 
+/// Builds the tables, with a next hop for backends that the configuration leaves to a machine's neighbour table.
+fn image(config: &Config, args: &ReplayArgs) -> Result<TableImage> {
+    Ok(config.image_by(|_| Some(args.next_hop_mac.unwrap_or(NO_NEXT_HOP)))?)
+}
+
+/// Says that an output has frames that no wire takes to their backend.
+fn note_on_next_hops(config: &Config, args: &ReplayArgs) {
+    let count = config.without_next_hop().count();
+    if count > 0 && args.out.is_some() && args.next_hop_mac.is_none() {
+        output::note(&format!(
+            "the configuration names no next_hop_mac for {}: their frames are to 00:00:00:00:00:00; --next-hop-mac MAC \
+             gives another",
+            counted(count, "backend")
+        ));
+    }
+}
+
 /// Packets and bytes by verdict, for a script.
 pub(crate) fn verdicts(counters: &Counters) -> Counts {
     counts(by_verdict(counters))
@@ -125,10 +144,10 @@ pub(crate) fn flows(counters: &Counters, read_only: ReadOnly) -> Counts {
 /// Packets and bytes by verdict, and by what frames met in the flow table, for a person.
 pub(crate) fn histogram(counters: &Counters, read_only: ReadOnly) -> String {
     let mut text = output::histogram("verdict", occurred(by_verdict(counters)));
-    let mut flows = occurred(read_only.parts(counters)).peekable();
-    if flows.peek().is_some() {
+    let flows = output::histogram("flow table", occurred(read_only.parts(counters)));
+    if !flows.is_empty() {
         text.push('\n');
-        text += &output::histogram("flow table", flows);
+        text += &flows;
     }
     text
 }

@@ -45,18 +45,19 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
     let interface = Interface::find(&args.interface)?;
     inlet::check_pins(args)?;
     let (mut site, image) = Site::read(&args.config, &interface, args.mode)?;
-    let datapath = Arc::new(Datapath::new(image.geometry)?);
+    let geometry = image.geometry;
+    let datapath = Arc::new(Datapath::new(geometry)?);
     datapath.load(Arc::new(image))?;
     let (mut inlet, ports) = Inlet::open(&interface, args)?;
     inlet.steer(&site)?;
     let control = control(args)?;
     let mut console = Console::new();
-    let mut report = Report::new(&interface, args);
+    let mut report = Report::new(&interface, args, geometry);
     report.begin(&mut console, &site, &inlet)?;
 
     let lookout = Lookout::default();
     let (noted, sightings) = mpsc::sync_channel(ROOM);
-    let mut tracing = Tracing::new(&lookout, sightings, args.trace, control);
+    let mut tracing = Tracing::new(&lookout, sightings, args.trace, args.mode, control);
 
     // One for all workers, who share a tick.
     let start = Instant::now();

@@ -29,6 +29,9 @@ pub(crate) use page::{Page, Tone};
 pub(crate) use record::Record;
 pub(crate) use select::{Previous, Seen};
 
+#[cfg(target_os = "linux")]
+pub(crate) use time::date_time;
+
 use classify::Classify;
 use flow_hash::Hashes;
 use parse::Parse;

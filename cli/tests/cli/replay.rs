@@ -2,7 +2,7 @@
 
 use maglane_sw::io::capture::Capture;
 
-use super::{bad_captures, bad_configs, web};
+use super::{bad_captures, bad_configs, example, web};
 
 const REPLAY: [&str; 7] = ["replay", "--config", "web.toml", "--in", "web.pcap", "--out", "out.pcap"];
 
@@ -117,4 +117,46 @@ fn capture_without_packets_gives_a_capture_without_packets() {
     let words = ["replay", "--config", "web.toml", "--in", "none.pcap", "--out", "out.pcap"];
     folder.run(&words).ended(0).says("0 frames").says("0 forwarded frames");
     assert_eq!(Capture::open(&folder.path("out.pcap")).unwrap().frames().count(), 0);
+}
+
+#[test]
+fn next_hops_that_the_neighbour_table_has_are_taken_from_the_command_line() {
+    let folder = web();
+    folder.run(&REPLAY).ended(0);
+    let macs = |expected: &[[u8; 6]]| {
+        let (named, other) = (Capture::open(&folder.path("out.pcap")).unwrap(), "server.pcap");
+        let other = Capture::open(&folder.path(other)).unwrap();
+        let mut macs: Vec<[u8; 6]> = Vec::new();
+        for (named, other) in named.frames().zip(other.frames()).map(|(named, other)| (named.unwrap(), other.unwrap()))
+        {
+            assert_eq!(named.bytes[6..], other.bytes[6..], "nothing else differs");
+            macs.push(other.bytes[..6].try_into().unwrap());
+        }
+        assert_eq!(macs.len(), 881);
+        macs.sort_unstable();
+        macs.dedup();
+        assert_eq!(macs, expected);
+    };
+    folder.put("server.toml", example("web.toml").replace("next_hop_mac = \"02:00:00:00:00:fe\"\n", ""));
+    let replay = ["replay", "--config", "server.toml", "--in", "web.pcap", "--out", "server.pcap"];
+    let own = [2, 0, 0, 0, 0, 0xfd];
+    let ran = folder.run(&replay).ended(0);
+    assert!(
+        ran.stderr.starts_with("note: the configuration names no next_hop_mac for 14 backends: "),
+        "{}",
+        ran.stderr
+    );
+    macs(&[[0; 6], own]);
+    let ran = folder.run(&[&replay[..], &["--next-hop-mac", "02:00:00:00:00:77"]].concat()).ended(0);
+    assert_eq!(ran.stderr, "");
+    macs(&[[2, 0, 0, 0, 0, 0x77], own]);
+    folder.refused(&[&replay[..], &["--next-hop-mac", "ff:ff:ff:ff:ff:ff"]].concat(), "is a group MAC address");
+
+    let trace = ["replay", "--config", "server.toml", "--in", "web.pcap", "--trace", "--frames", "22"];
+    let ran = folder.run(&trace).ended(0).says("as the neighbour table says where this runs, from 02:00:00:00:00:01");
+    assert_eq!(ran.stderr, "");
+    let record = folder.run(&[&trace[..], &["--json"]].concat()).ended(0).json();
+    assert_eq!((&record["verdict"]["name"], record["rewrite"]["next_hop_mac"].is_null()), (&"forward".into(), true));
+    let words = [&trace[..], &["--next-hop-mac", "02:00:00:00:00:77"]].concat();
+    folder.run(&words).ended(0).says("02:00:00:00:00:77, from 02:00:00:00:00:01");
 }

@@ -169,7 +169,8 @@ fn hangup_reads_the_configuration_again_and_moves_new_flows_only() {
     // Files that cannot serve change nothing: no configuration, other sizes, another backend where one was.
     let told = hang_up("[datapath]\nmac = 7\n", "site.toml");
     assert!(told.starts_with("error: "), "{told}");
-    hang_up(&SITE.replace("\"lab\"", "\"sume\""), "the old tables go on");
+    let told = hang_up(&SITE.replace("\"lab\"", "\"sume\""), "the old tables go on");
+    assert!(told.contains("built for geometry = \"sume\", and engine `software-fast` has \"lab\": "), "{told}");
     let shifted = SITE.replacen("name = \"web-1\"", "name = \"web-0\"", 1);
     let told = hang_up(&shifted, "the old tables go on");
     assert!(told.contains("web-0 of web has come to where web-1 of web was"), "{told}");
@@ -200,9 +201,20 @@ fn machine_where_frames_would_not_leave_as_they_should_is_refused() {
     for (prepare, wrapper, says) in [
         ("ip link set near down", "", "near: the interface is down: ip link set near up"),
         (":", "setpriv --bounding-set=-net_raw --inh-caps=-net_raw", "run this as root"),
+        ("ip addr add 192.0.2.20/24 dev near", "", "error: site.toml: 192.0.2.20 is an address of this machine"),
         ("ip addr add 192.0.2.20/24 dev near", "", "ip addr del 192.0.2.20/32 dev DEVICE"),
         (&own_v6, "", "2001:db8::10 is an address of this machine"),
-        ("echo 1 >/proc/sys/net/ipv4/conf/near/forwarding", "", "ip -4 route add blackhole 192.0.2.10/32"),
+        (
+            "echo 1 >/proc/sys/net/ipv4/conf/near/forwarding",
+            "",
+            "ip -4 route add blackhole 192.0.2.10/32\n  this machine",
+        ),
+        ("echo 1 >/proc/sys/net/ipv4/conf/near/forwarding", "", "ip -4 route add blackhole 192.0.2.20/32\n"),
+        (
+            "echo 1 >/proc/sys/net/ipv4/conf/near/forwarding",
+            "",
+            "site.toml: 2 of its addresses cannot be served here:\n",
+        ),
         (unrouted, "", "no route to 2001:db8::10, so its kernel would tell clients"),
     ] {
         let script = format!("{prepare}; exec {wrapper} \"$0\" run --config site.toml --interface near");
@@ -220,4 +232,73 @@ fn machine_where_frames_would_not_leave_as_they_should_is_refused() {
     network::remove_wire();
     let ran = machine.ended().ended(2).says("near: 0 frames in ");
     assert_eq!(ran.stderr, "error: near: the interface has been removed; start again when it is back\n");
+    assert!(!ran.stdout.contains("verdict"), "a table of nothing: {}", ran.stdout);
+}
+
+/// Two frames of each flow, after which it is established.
+fn flows(ports: std::ops::Range<u16>) -> Vec<Vec<u8>> {
+    let both = |port| [segment(VIP, port, &[], |step| step.syn()), segment(VIP, port, &[], |step| step.ack(1))];
+    ports.flat_map(both).collect()
+}
+
+#[test]
+fn flow_table_that_is_full_is_said_once_and_counted() {
+    if !is_inside("run::flow_table_that_is_full_is_said_once_and_counted") {
+        return;
+    }
+    let folder = site();
+    let small = "[geometry]\nbus_bytes = 32\nservices = 16\nbackends = 64\nlookup_entries = 8192\nflow_sets = 16\n";
+    folder.put("site.toml", format!("{small}{}", SITE.replace("geometry = \"lab\"\n", "")));
+    let mut machine = Machine::new(&folder, "exec \"$0\" run --config site.toml --interface near");
+    assert!(
+        machine
+            .line()
+            .ends_with("site.toml serves, 1 worker, room for 128 flows; SIGHUP reads it again, Ctrl-C ends it")
+    );
+    let mut stderr = machine.stderr();
+    // 16 sets of 8: far more flows than that, and then a few more.
+    let wire = &mut Wire::new();
+    assert_eq!(wire.exchange(&flows(10_000..11_000), 2_000).len(), 2_000);
+    assert_eq!(wire.exchange(&flows(11_000..11_010), 20).len(), 20, "all are forwarded");
+    let live = loop {
+        let line = machine.line();
+        if line.contains(", 128 flows, ") {
+            break line;
+        }
+    };
+    assert!(live.starts_with("20") && live[19..].starts_with(" UTC: ") && live.ends_with(" table_full"), "{live}");
+    machine.signal("-TERM");
+    let ran = machine.ended().ended(0);
+    let mut rows = ran.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let count = rows.find(|row| row.first() == Some(&"table_full")).unwrap()[1];
+    assert!(ran.stdout.ends_with(&format!(", 128 flows, {count} table_full\n")), "{}", ran.stdout);
+    let mut told = String::new();
+    std::io::Read::read_to_string(&mut stderr, &mut told).unwrap();
+    assert!(
+        told.starts_with("note: flow table full: no room for the flows of ") && told.lines().count() == 1,
+        "{told}"
+    );
+    assert!(
+        told.contains("only for 128 flows in all") && told.contains("(\"alveo\" has room for 1,048,576)"),
+        "{told}"
+    );
+}
+
+#[test]
+fn quiet_run_says_what_is_wrong_and_what_there_was() {
+    if !is_inside("run::quiet_run_says_what_is_wrong_and_what_there_was") {
+        return;
+    }
+    let folder = site();
+    folder.put("site.toml", SITE.replace("geometry = \"lab\"\n", ""));
+    let run = "timeout -s INT 3 \"$0\" run --config site.toml --interface near --quiet";
+    let ran = Machine::new(&folder, run).ended().ended(124);
+    assert_eq!(ran.stdout.lines().count(), 3, "{}", ran.stdout);
+    let says =
+        "note: the configuration names no geometry, so the flow table has room for 8,192 flows; geometry = \"alveo\"";
+    assert!(ran.stderr.starts_with(says), "{}", ran.stderr);
+    let ran = Machine::new(&folder, &format!("{run} --json")).ended().ended(124);
+    let total: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&total["end"], &total["flows_max"]), (&true.into(), &8_192.into()));
+    assert!(total["time_ns"].as_u64() > Some(1_700_000_000_000_000_000));
 }

@@ -191,6 +191,23 @@ fn documented_sizes_are_those_of_the_profiles() {
 }
 
 #[test]
+fn next_hops_that_the_neighbour_table_has_are_wanted_by_what_is_built_for_a_card_only() {
+    let folder = web();
+    let named = "next_hop_mac = \"02:00:00:00:00:fe\"\n";
+    folder.put("server.toml", example("web.toml").replace(named, ""));
+    folder.run(&["table", "show", "--config", "server.toml"]).ended(0).says("web: 192.0.2.10 tcp, port 80, M = 4,093");
+    let diff = ["table", "diff", "web.toml", "server.toml"];
+    let ran = folder.run(&diff).ended(0).says("next_hop_mac  02:00:00:00:00:fe  from the neighbour table\n");
+    assert!(!ran.stdout.contains("of game-2"), "it has its own: {}", ran.stdout);
+    let report = folder.run(&[&diff[..], &["--json"]].concat()).ended(0).json();
+    let change = json!({ "field": "next_hop_mac", "old": "02:00:00:00:00:fe", "new": null });
+    assert_eq!(report["services"][0]["backends"][0], json!({ "name": "web-1", "fields": [change] }));
+    let build = ["table", "build", "--config", "server.toml", "--out", "out"];
+    let ran = folder.refused(&build, "the backend \"web-1\" has no next hop");
+    assert!(ran.stderr.contains("only `maglane run` asks its machine's neighbour table"), "{}", ran.stderr);
+}
+
+#[test]
 fn bad_configurations_are_refused() {
     for (name, bytes, place) in bad_configs() {
         let folder = web();

@@ -135,7 +135,7 @@ fn check_trace(config: &Path, capture: &Path, checks: &[(String, String)]) -> us
     let services: Vec<&str> = parsed.services().iter().map(|service| service.name.as_str()).collect();
     let backends = parsed.services().iter().flat_map(|service| &service.backends);
     let backends: Vec<&str> = backends.map(|backend| backend.identity.as_str()).collect();
-    let image = parsed.image().unwrap();
+    let image = parsed.image_by(|_| Some(maglane_table::NO_NEXT_HOP)).unwrap();
     let mut pipeline = Pipeline::new(image.geometry);
     pipeline.load(&image).unwrap();
 

@@ -11,7 +11,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMes
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourHeader, NeighbourMessage, NeighbourState,
 };
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -26,6 +26,8 @@ pub enum NextHop {
     Known([u8; 6]),
     /// Who is next, the router or the address itself, has not answered yet.
     Unanswered(IpAddr),
+    /// Who is next is not known, and this process may not have the kernel ask: that takes the right `cap_net_admin`.
+    Unasked(IpAddr),
     /// The interface has no route there.
     NoRoute,
 }
@@ -68,7 +70,7 @@ impl NextHops {
     }
 
     fn ask(&mut self, address: IpAddr) -> io::Result<NextHop> {
-        let Some(next) = self.route(address)? else { return Ok(NextHop::NoRoute) };
+        let Some(Way { next, is_routed }) = self.route(address)? else { return Ok(NextHop::NoRoute) };
         let (mac, state) = self.neighbour(next)?;
         let is_valid = matches!(
             state,
@@ -79,18 +81,23 @@ impl NextHops {
                 | NeighbourState::Noarp
                 | NeighbourState::Permanent
         );
-        if !is_valid || state == NeighbourState::Stale {
-            self.probe(next)?;
-        }
-        Ok(mac.filter(|_| is_valid).map_or(NextHop::Unanswered(next), NextHop::Known))
+        let is_asked = (is_valid && state != NeighbourState::Stale) || self.probe(next)?;
+        Ok(match mac.filter(|_| is_valid) {
+            Some(mac) => NextHop::Known(mac),
+            None if !is_routed => NextHop::NoRoute,
+            None if is_asked => NextHop::Unanswered(next),
+            None => NextHop::Unasked(next),
+        })
     }
 
     /// Who is next on the way to an address out of this interface.
-    fn route(&self, address: IpAddr) -> io::Result<Option<IpAddr>> {
+    fn route(&self, address: IpAddr) -> io::Result<Option<Way>> {
         let mut route = RouteMessage::default();
         route.header = RouteHeader {
             address_family: family(address),
             destination_prefix_length: if address.is_ipv4() { 32 } else { 128 },
+            // So that the answer names the table which has the route.
+            flags: if address.is_ipv4() { RouteFlags::LookupTable } else { RouteFlags::empty() },
             ..RouteHeader::default()
         };
         route.attributes = vec![
@@ -111,7 +118,9 @@ impl NextHops {
             RouteAttribute::Via(netlink_packet_route::route::RouteVia::Inet(gateway)) => Some(IpAddr::V4(*gateway)),
             _ => None,
         });
-        Ok(Some(gateway.unwrap_or(address)))
+        // Without a route, Linux takes any IPv4 address for one on the wire that it was asked about, and no table has it.
+        let is_routed = !address.is_ipv4() || route.header.table != RouteHeader::RT_TABLE_UNSPEC;
+        Ok(Some(Way { next: gateway.unwrap_or(address), is_routed }))
     }
 
     /// What the neighbour table has of an address on the interface's wire.
@@ -131,11 +140,11 @@ impl NextHops {
         }
     }
 
-    /// Has the kernel find out whether an address is there. It may not be allowed to be told so, and then it does not.
-    fn probe(&self, address: IpAddr) -> io::Result<()> {
+    /// Has the kernel find out whether an address is there; whether this process may is returned.
+    fn probe(&self, address: IpAddr) -> io::Result<bool> {
         let entry = self.entry(address, NeighbourFlags::Use);
-        let _refused = self.request(RouteNetlinkMessage::NewNeighbour(entry), NLM_F_CREATE | NLM_F_REPLACE)?;
-        Ok(())
+        let answer = self.request(RouteNetlinkMessage::NewNeighbour(entry), NLM_F_CREATE | NLM_F_REPLACE)?;
+        Ok(!answer.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied))
     }
 
     fn entry(&self, address: IpAddr, flags: NeighbourFlags) -> NeighbourMessage {
@@ -173,6 +182,14 @@ impl NextHops {
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
     }
+}
+
+/// The way to an address.
+struct Way {
+    /// The router, or the address itself.
+    next: IpAddr,
+    /// Whether a route says so.
+    is_routed: bool,
 }
 
 fn family(address: IpAddr) -> AddressFamily {

@@ -111,12 +111,12 @@ impl Check {
         let table = ("[datapath]", place);
         let timeout = 1..=i64::from(TIMEOUT_TICKS_MAX);
         let entropy = 0..=i64::from(SOURCE_ENTROPY_BITS_MAX);
-        let example = "000102030405060708090a0b0c0d0e0f";
+        if raw.hash_key.is_none() {
+            self.push(Problem::at(place.clone(), "[datapath] has no hash_key").help(value::HASH_KEY_HELP));
+        }
         let mac_example = "02:00:00:00:00:01";
         let datapath = Datapath {
-            hash_key: self
-                .required(table, "hash_key", example, raw.hash_key.as_ref(), value::hash_key)
-                .unwrap_or_default(),
+            hash_key: self.text(raw.hash_key.as_ref(), value::hash_key).unwrap_or_default(),
             mac: self.required(table, "mac", mac_example, raw.mac.as_ref(), value::mac).unwrap_or_default(),
             next_hop_mac: self.text(raw.next_hop_mac.as_ref(), value::mac),
             tunnel_source_v4: self.text(raw.tunnel_source_v4.as_ref(), value::ipv4),

@@ -22,6 +22,13 @@ pub(super) struct File {
     pub(super) service: Vec<Spanned<Service>>,
 }
 
+impl File {
+    /// Whether there is a geometry, in either place.
+    pub(super) fn names_geometry(&self) -> bool {
+        self.geometry.is_some() || self.datapath.as_ref().is_some_and(|datapath| datapath.get_ref().geometry.is_some())
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Datapath {

@@ -75,7 +75,7 @@ fn assert_backend_problem(line: &str, message: &str, column: usize, remedy: &str
 #[test]
 fn smallest_configuration_has_the_defaults() {
     let config = parse(&format!("{DATAPATH}{SERVICE}")).unwrap();
-    assert_eq!(config.geometry(), Geometry::LAB);
+    assert_eq!((config.geometry(), config.names_geometry()), (Geometry::LAB, false));
     let datapath = config.datapath();
     assert_eq!((datapath.ttl, datapath.source_entropy_bits, datapath.check_mac), (64, 0, true));
     assert_eq!((datapath.tick_ms, datapath.timeout_ticks), (15_000, [4, 60, 8]));
@@ -144,7 +144,7 @@ fn wrong_types() {
 #[test]
 fn missing_keys() {
     assert_problem(SERVICE, "there is no [datapath] table", (6, 21), "add [datapath]");
-    assert_problem(&format!("{}{SERVICE}", datapath_with("hash_key", "")), "no hash_key", (1, 1), "hash_key = \"00");
+    assert_problem(&format!("{}{SERVICE}", datapath_with("hash_key", "")), "no hash_key", (1, 1), "openssl rand");
     assert_problem(&format!("{}{SERVICE}", datapath_with("mac", "")), "[datapath] has no mac", (1, 1), "mac = \"02:");
     for (key, line) in
         [("name", "name = \"web\"\n"), ("address", "address = \"192.0.2.10\"\n"), ("protocol", "protocol = \"tcp\"\n")]
@@ -319,7 +319,9 @@ fn custom_geometries() {
              lookup_entries = 262144\nflow_sets = 16\n{SERVICE}"
         )
     };
-    let geometry = parse(&custom(64, 8)).unwrap().geometry();
+    let config = parse(&custom(64, 8)).unwrap();
+    let geometry = config.geometry();
+    assert!(config.names_geometry());
     assert_eq!(geometry, Geometry { bus_bytes: 64, services: 8, backends: 16, lookup_entries: 1 << 18, flow_sets: 16 });
     assert_problem(&custom(48, 8), "bus_bytes is 48", (7, 13), "power of two from 32 to 64");
     assert_problem(&custom(32, 12), "services is 12", (8, 12), "power of two from 4 to 1024");
@@ -374,4 +376,13 @@ fn huge_files_are_refused_unread() {
         error.to_string(),
         "error: the file has 16777217 bytes\n--> test.toml\n = help: a configuration has at most 16777216 bytes"
     );
+}
+
+#[test]
+fn geometry_reads_back_as_it_is_shown() {
+    let own = Geometry { bus_bytes: 64, services: 8, backends: 32, lookup_entries: 512, flow_sets: 128 };
+    for geometry in Geometry::PROFILES.map(|(_, geometry)| geometry).into_iter().chain([own]) {
+        let config = parse(&format!("{DATAPATH}geometry = {geometry}\n")).unwrap();
+        assert_eq!(config.geometry(), geometry, "{geometry}");
+    }
 }

@@ -14,6 +14,10 @@ fn refuse<T>(message: impl Into<String>, help: impl Into<String>) -> Result<T, R
     Err(Refusal { message: message.into(), help: help.into() })
 }
 
+/// A key that stands here for everybody to copy would be no secret.
+pub(super) const HASH_KEY_HELP: &str = "a secret of 16 bytes, as 32 digits 0-9, a-f, the same on every instance; make one: \
+     `openssl rand -hex 16`, or `head -c 16 /dev/urandom | od -A n -t x1 | tr -d ' \\n'`";
+
 /// 16 bytes written as 32 hexadecimal digits.
 pub(super) fn hash_key(text: &str) -> Result<[u8; 16], Refusal> {
     if text.len() == 32
@@ -22,10 +26,7 @@ pub(super) fn hash_key(text: &str) -> Result<[u8; 16], Refusal> {
     {
         return Ok(key.to_be_bytes());
     }
-    refuse(
-        format!("hash_key is not 32 hexadecimal digits: it has {} characters", text.chars().count()),
-        "write 16 bytes as 32 digits 0-9, a-f, the same on every instance, for instance from `openssl rand -hex 16`",
-    )
+    refuse(format!("hash_key is not 32 hexadecimal digits: it has {} characters", text.chars().count()), HASH_KEY_HELP)
 }
 
 /// Six bytes written as hexadecimal pairs with colons; the address of one station, not of a group and not zero.

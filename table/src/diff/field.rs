@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 use crate::audit::address;
 use crate::balance::{selection, state};
 use crate::config::{Affinity, Protocol};
+use crate::image::NO_NEXT_HOP;
 
 /// A field that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +39,8 @@ pub enum Value {
     Secret([u8; 16]),
     /// No restriction: all ports.
     All,
+    /// What the configuration leaves to the neighbour table of the machine that runs it.
+    Neighbour,
     /// Nothing.
     None,
 }
@@ -50,6 +53,7 @@ impl fmt::Display for Value {
             Self::Text(text) => f.write_str(text),
             Self::Secret(_) => f.write_str("(secret)"),
             Self::All => f.write_str("all"),
+            Self::Neighbour => f.write_str("from the neighbour table"),
             Self::None => f.write_str("none"),
         }
     }
@@ -62,7 +66,7 @@ impl Serialize for Value {
             Self::Number(number) => serializer.serialize_u32(*number),
             Self::Switch(on) => serializer.serialize_bool(*on),
             Self::Text(_) | Self::Secret(_) => serializer.collect_str(self),
-            Self::All | Self::None => serializer.serialize_none(),
+            Self::All | Self::Neighbour | Self::None => serializer.serialize_none(),
         }
     }
 }
@@ -150,7 +154,7 @@ pub(super) fn of_backend(id: u16, row: &BackendRow) -> [Field; 7] {
         ("state", Value::Text(state(row).to_owned())),
         ("load", Value::Number(row.load.into())),
         ("mtu", Value::Number(row.mtu.value().into())),
-        ("next_hop_mac", mac(row.next_hop_mac)),
+        ("next_hop_mac", if row.next_hop_mac == NO_NEXT_HOP { Value::Neighbour } else { mac(row.next_hop_mac) }),
         ("encapsulation", Value::Text(if is_ipv6 { "gre_ipv6" } else { "gre_ipv4" }.to_owned())),
         ("id", Value::Number(id.into())),
     ]

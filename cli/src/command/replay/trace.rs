@@ -15,6 +15,7 @@ use maglane_sw::engine::Frame;
 use maglane_sw::io::capture::{Capture, CaptureWriter};
 use maglane_table::Config;
 
+use super::{image, note_on_next_hops};
 use crate::args::{FrameRange, ReplayArgs};
 use crate::command::trace::{Met, Names, Record, Seen, Stages, Told};
 use crate::input;
@@ -25,7 +26,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<bool> {
         bail!("--trace looks into engine `software`; that the others do the same is what `maglane verify` finds out");
     }
     let config = input::config(&args.config)?;
-    let mut tracer = Tracer::new(&config)?;
+    let mut tracer = Tracer::new(&config, image(&config, args)?)?;
     let capture = Capture::open(&args.input)?;
     let mut writer = None;
     if let Some(out) = &args.out {
@@ -36,6 +37,7 @@ pub(super) fn run(args: &ReplayArgs) -> Result<bool> {
     // Without an output, nobody needs the frames behind the last one that is traced.
     let last = if writer.is_some() { u64::MAX } else { chosen.last };
     check(&capture, chosen, last)?;
+    note_on_next_hops(&config, args);
 
     let mut console = Console::new();
     for (number, frame) in (1..=last).zip(capture.frames()) {
@@ -98,8 +100,8 @@ struct Tracer {
 }
 
 impl Tracer {
-    fn new(config: &Config) -> Result<Self> {
-        let image = Arc::new(config.image()?);
+    fn new(config: &Config, image: TableImage) -> Result<Self> {
+        let image = Arc::new(image);
         let mut pipeline = Pipeline::new(image.geometry);
         pipeline.load_shared(Arc::clone(&image))?;
         Ok(Self { pipeline, image, names: Names::of(config), out: Vec::new(), ticks: 0, seen: HashMap::new() })

@@ -9,6 +9,7 @@ use maglane_sw::io::port::{Port, PortError};
 
 use super::site::Site;
 use crate::args::{Mode, RunArgs, Xdp};
+use crate::output::counted;
 
 /// What is there as long as frames come in.
 #[derive(Debug)]
@@ -69,7 +70,12 @@ fn boxed<P: Port + 'static>(ports: Vec<P>) -> Vec<Box<dyn Port>> {
 /// Refuses processors that the workers cannot have.
 pub(super) fn check_pins(args: &RunArgs) -> Result<()> {
     let (pins, workers) = (args.pin.len(), usize::from(args.workers));
-    ensure!(pins == 0 || pins == workers, "--pin names {pins} of processors for {workers} of workers: one for each");
+    ensure!(
+        pins == 0 || pins == workers,
+        "--pin names {} for {}: name one for each",
+        counted(pins, "processor"),
+        counted(workers, "worker")
+    );
     for &number in &args.pin {
         if !cpu::is_allowed(number).context("cannot tell which processors there are")? {
             bail!("--pin: this process may not run on processor {number}; `taskset -p $$` shows which it may");

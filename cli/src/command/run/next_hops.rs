@@ -42,8 +42,8 @@ impl Neighbours {
                     other => silent.push((address, other)),
                 }
             }
-            // Who has no route is not being asked.
-            if silent.iter().all(|(_, next)| *next == NextHop::NoRoute) || Instant::now() >= until {
+            let is_asked = |(_, next): &(IpAddr, NextHop)| matches!(next, NextHop::Unanswered(_));
+            if !silent.iter().any(is_asked) || Instant::now() >= until {
                 return Ok(silent.into_iter().map(|(address, next)| self.lost(address, next)).collect());
             }
             thread::sleep(PAUSE);
@@ -56,6 +56,10 @@ impl Neighbours {
         let why = match next {
             NextHop::Unanswered(next) => format!(
                 "its next hop {next} does not answer at {name} (ip neigh show {next} dev {name}; ip route get {address})"
+            ),
+            NextHop::Unasked(next) => format!(
+                "its next hop {next} is not in {name}'s neighbour table, and this process may not have the kernel ask for \
+                 it: run it as root, or give the program the right too (setcap cap_net_admin,cap_net_raw+ep maglane)"
             ),
             _ => format!("{name} has no route to it (ip route add {address} via ROUTER dev {name})"),
         };

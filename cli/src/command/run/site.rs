@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-use maglane_spec::TableImage;
+use anyhow::{Result, bail, ensure};
+use maglane_spec::{Geometry, TableImage};
 use maglane_sw::fast::Datapath;
 use maglane_sw::io::interface::{Destination, Interface};
 use maglane_table::{Config, Mac};
@@ -14,7 +14,8 @@ use maglane_table::{Config, Mac};
 use super::next_hops::Neighbours;
 use crate::args::Mode;
 use crate::command::trace::Names;
-use crate::{input, output};
+use crate::input;
+use crate::output::{self, counted, thousands};
 
 /// The configuration that serves.
 pub(super) struct Site {
@@ -50,15 +51,15 @@ impl Site {
         let silent = neighbours.find(&config)?;
         let image = config.image_by(|address| Some(neighbours.of(address)))?;
         let addresses = addresses(&config);
-        for &address in &addresses {
-            check(address, interface, mode).with_context(|| path.display().to_string())?;
-        }
+        let refusals: Vec<_> = addresses.iter().filter_map(|&address| check(address, interface, mode).err()).collect();
+        ensure!(refusals.is_empty(), "{}: {}", path.display(), in_lines(&refusals));
         let backends = config
             .services()
             .iter()
             .flat_map(|service| service.backends.iter().map(|backend| (service.name.clone(), backend.identity.clone())))
             .collect();
-        let notes = note_on_mac(&config, interface).into_iter().chain(silent).collect();
+        let notes =
+            note_on_mac(&config, interface).into_iter().chain(note_on_geometry(&config)).chain(silent).collect();
         let names = Names::of(&config);
         Ok((Self { path: path.to_owned(), mode, config, addresses, neighbours, backends, names, notes }, image))
     }
@@ -144,6 +145,30 @@ fn note_on_mac(config: &Config, interface: &Interface) -> Option<String> {
             interface.name()
         )
     })
+}
+
+/// Who has not chosen may have more flows than the tables of a laboratory.
+fn note_on_geometry(config: &Config) -> Option<String> {
+    (!config.names_geometry()).then(|| {
+        format!(
+            "the configuration names no geometry, so the flow table has room for {}; geometry = \"alveo\" in [datapath] has \
+             it for {}",
+            counted(config.geometry().flows(), "flow"),
+            thousands(Geometry::ALVEO.flows())
+        )
+    })
+}
+
+/// One as it is, several each on a line.
+fn in_lines(refusals: &[anyhow::Error]) -> String {
+    match refusals {
+        [one] => one.to_string(),
+        all => format!(
+            "{} of its addresses cannot be served here:{}",
+            thousands(all.len()),
+            all.iter().map(|one| format!("\n  {one}")).collect::<String>()
+        ),
+    }
 }
 
 fn mac_text(mac: Mac) -> String {

@@ -9,6 +9,7 @@ use maglane_sw::slow::Fate;
 use serde::Serialize;
 
 use super::lookout::Sighting;
+use crate::args::Mode;
 use crate::command::trace::{Names, Page, Record, Seen, Stages, Tone};
 use crate::output::counted;
 
@@ -18,8 +19,9 @@ const SEEN_MAX: usize = 1 << 16;
 const MS_NS: u64 = 1_000_000;
 
 /// Who tells frames, one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Narrator {
+    mode: Mode,
     /// Frames told so far.
     frames: u64,
     /// The tick of the last one, counted from the beginning.
@@ -41,6 +43,8 @@ pub(super) struct Story {
     slow_path: Option<&'static str>,
     /// Whether it was left to the kernel.
     kernel: bool,
+    #[serde(skip)]
+    mode: Mode,
     /// What the stages, asked afterwards, say otherwise than the pipeline did.
     differs: Option<&'static str>,
     #[serde(skip)]
@@ -48,6 +52,11 @@ pub(super) struct Story {
 }
 
 impl Narrator {
+    /// One of frames that are had from an interface in this way.
+    pub(super) fn new(mode: Mode) -> Self {
+        Self { mode, frames: 0, ticks: 0, seen: HashMap::new() }
+    }
+
     /// Tells a frame.
     pub(super) fn tell(&mut self, sighting: Sighting, names: &Names) -> Story {
         let Sighting { worker, time_ns, bytes, image, met, trace, out, fate, egress, .. } = sighting;
@@ -81,6 +90,7 @@ impl Narrator {
             record,
             slow_path: fate.map(|fate| fate.map_or("held", Fate::name)),
             kernel: egress == Egress::Host,
+            mode: self.mode,
             differs: told.difference(&trace, &out),
             heading: format!(
                 "frame {number}, {second}.{micro:06} s, worker {worker}, {}",
@@ -100,7 +110,12 @@ impl Story {
         if let Some(fate) = self.slow_path {
             page.line("slow path", format!("{fate}: {}", in_words(fate)));
         }
-        page.line("kernel", if self.kernel { "it is left to the kernel" } else { "it is not left to the kernel" });
+        let kernel = match (self.kernel, self.mode) {
+            (true, _) => "it is left to the kernel",
+            (false, Mode::AfPacket) => "it has a copy, as of every frame, and nothing to do with it",
+            (false, Mode::AfXdp) => "it does not get the frame",
+        };
+        page.line("kernel", kernel);
         if let Some(differs) = self.differs {
             page.toned(
                 Tone::Bad,

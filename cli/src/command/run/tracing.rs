@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::control::{Control, Form};
 use super::lookout::{Lookout, ROOM, Sighting};
 use super::story::{Narrator, Story};
+use crate::args::Mode;
 use crate::command::trace::{Filter, Names};
 use crate::output::{Console, counted};
 
@@ -24,6 +25,7 @@ pub(super) struct Tracing<'a> {
     lookout: &'a Lookout,
     sightings: Receiver<Sighting>,
     narrator: Narrator,
+    mode: Mode,
     /// What is looked for now, and to whom it is told; 0 is nothing.
     watch: u64,
     to_console: bool,
@@ -36,10 +38,11 @@ impl<'a> Tracing<'a> {
         lookout: &'a Lookout,
         sightings: Receiver<Sighting>,
         filter: Option<Filter>,
+        mode: Mode,
         control: Option<Control>,
     ) -> Self {
         let watch = filter.map_or(0, |filter| lookout.watch(filter));
-        Self { lookout, sightings, narrator: Narrator::default(), watch, to_console: filter.is_some(), control }
+        Self { lookout, sightings, narrator: Narrator::new(mode), mode, watch, to_console: filter.is_some(), control }
     }
 
     /// Hears who asks, and tells what there is to tell. Whether the console had any of it is returned.
@@ -48,7 +51,7 @@ impl<'a> Tracing<'a> {
             let asked = control.look(self.to_console);
             if let Some(asked) = asked {
                 // Frames that were noted for another are not told to this one.
-                self.narrator = Narrator::default();
+                self.narrator = Narrator::new(self.mode);
                 self.watch = asked.map_or_else(
                     || {
                         self.lookout.end();

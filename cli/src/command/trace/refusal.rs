@@ -4,10 +4,10 @@
 
 use std::net::IpAddr;
 
-use maglane_spec::Verdict;
 use maglane_spec::limit::FRAME_LEN_MAX;
 use maglane_spec::row::DatapathRow;
 use maglane_spec::wire::{ethernet, icmp, ipv4, ipv6, transport};
+use maglane_spec::{Egress, Verdict};
 use maglane_sw::stage::ones_complement_sum;
 use serde::Serialize;
 
@@ -26,6 +26,9 @@ pub(super) struct Refusal {
     /// Addresses of the packet, if the frame was taken for one.
     source: Option<IpAddr>,
     destination: Option<IpAddr>,
+    /// To the host.
+    #[serde(skip)]
+    passed: bool,
 }
 
 /// A check, the field, its value, and what is wrong with it: together a sentence.
@@ -65,7 +68,7 @@ impl Refusal {
         // From here on the fixed header is there and of its version.
         let addresses = if check >= 8 { addresses(packet.bytes, packet.ipv6) } else { None };
         let (source, destination) = addresses.unzip();
-        Self { check, field, value, rule, source, destination }
+        Self { check, field, value, rule, source, destination, passed: verdict.egress() == Egress::Host }
     }
 
     /// Row of the table in docs/wire-contract.md.
@@ -78,8 +81,9 @@ impl Refusal {
         if let (Some(source), Some(destination)) = (self.source, self.destination) {
             page.line("packet", format!("{source} to {destination}"));
         }
-        let tone = if self.check == 1 || (6..=9).contains(&self.check) { Tone::Bad } else { Tone::Notice };
-        page.toned(tone, "ends here", format!("{} {} {}", self.field, self.value, self.rule));
+        // What the host gets has not ended, and may well be served there.
+        let (tone, label) = if self.passed { (Tone::Notice, "passed on") } else { (Tone::Bad, "ends here") };
+        page.toned(tone, label, format!("{} {} {}", self.field, self.value, self.rule));
     }
 }
 

@@ -7,6 +7,7 @@ use maglane_spec::row::{BackendRow, DatapathRow, ServiceRow};
 use maglane_spec::wire::{ethernet, gre, ipv4, ipv6};
 use maglane_sw::stage::parse::Parsed;
 use maglane_sw::stage::rewrite::rewrite;
+use maglane_table::NO_NEXT_HOP;
 use serde::Serialize;
 
 use super::page::{Page, Tone};
@@ -25,7 +26,8 @@ pub(super) struct Rewrite {
     outer_bytes: Option<usize>,
     mtu: u16,
     fits: Option<bool>,
-    next_hop_mac: String,
+    /// None when it is left to a machine's neighbour table, and none is at hand.
+    next_hop_mac: Option<String>,
     source_mac: String,
 }
 
@@ -74,7 +76,7 @@ impl Rewrite {
             outer_bytes: packet.map(<[u8]>::len),
             mtu,
             fits: packet.map(|packet| packet.len() <= usize::from(mtu)),
-            next_hop_mac: mac(&backend.next_hop_mac),
+            next_hop_mac: (backend.next_hop_mac != NO_NEXT_HOP).then(|| mac(&backend.next_hop_mac)),
             source_mac: mac(&datapath.mac),
         }
     }
@@ -93,7 +95,8 @@ impl Rewrite {
         } else {
             page.toned(Tone::Notice, "length", format!("{len} bytes with outer header are too big for MTU {mtu}"));
         }
-        page.line("next hop", format!("{}, from {}", self.next_hop_mac, self.source_mac));
+        let next_hop = self.next_hop_mac.as_deref().unwrap_or("as the neighbour table says where this runs");
+        page.line("next hop", format!("{next_hop}, from {}", self.source_mac));
     }
 }
 

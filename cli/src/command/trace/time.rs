@@ -7,7 +7,12 @@ const DAY: u64 = 86_400;
 
 /// Nanoseconds since 1970 as date and time.
 pub(super) fn utc(time_ns: u64) -> String {
-    let (seconds, nanoseconds) = (time_ns / SECOND_NS, time_ns % SECOND_NS);
+    format!("{}.{:09} UTC", date_time(time_ns), time_ns % SECOND_NS)
+}
+
+/// The same to the second, without its zone, which is UTC.
+pub(crate) fn date_time(time_ns: u64) -> String {
+    let seconds = time_ns / SECOND_NS;
     let (mut day, second) = (seconds / DAY, seconds % DAY);
     // At most 584 years.
     let mut year = 1970_u64;
@@ -24,7 +29,7 @@ pub(super) fn utc(time_ns: u64) -> String {
         month += 1;
     }
     let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!("{year}-{month:02}-{:02} {hour:02}:{minute:02}:{:02}.{nanoseconds:09} UTC", day + 1, second % 60)
+    format!("{year}-{month:02}-{:02} {hour:02}:{minute:02}:{:02}", day + 1, second % 60)
 }
 
 /// Days of a year; all months but February have 337.

@@ -109,6 +109,30 @@ fn next_hops_that_are_not_there_are_named_and_keep_no_other_from_being_served() 
     machine.ended().ended(0);
 
     let ran = Machine::new(&folder, "timeout -s INT 4 \"$0\" run --config site.toml --interface near").ended();
-    let says = "2001:db8:1::11 are lost for now: no next_hop_mac is configured for it, and near has no route to it";
-    assert!(ran.stderr.contains(says), "{ran:?}");
+    // Of an IPv4 address without a route Linux says that it is on the wire.
+    for backend in ["10.1.0.2", "2001:db8:1::11"] {
+        let says = format!(
+            "frames to the backend {backend} are lost for now: no next_hop_mac is configured for it, and near has no route \
+             to it (ip route add {backend} via ROUTER dev near)"
+        );
+        assert!(ran.stderr.contains(&says), "{ran:?}");
+    }
+}
+
+#[test]
+fn next_hops_that_may_not_be_asked_for_are_not_said_to_be_silent() {
+    if !is_inside("run::next_hop::next_hops_that_may_not_be_asked_for_are_not_said_to_be_silent") {
+        return;
+    }
+    let known = "ip neigh add 10.1.0.1 lladdr 02:00:00:00:00:77 dev near";
+    let run = "timeout -s INT 4 \"$0\" run --config site.toml --interface near";
+    let without = "setpriv --bounding-set=-net_admin --inh-caps=-net_admin";
+    let ran = Machine::new(&site(), &format!("{ROUTES}; {known}; exec {without} {run}")).ended().ended(124);
+    for next in ["10.1.0.2 is not in", "fd00::1 is not in"] {
+        assert!(
+            ran.stderr.contains(&format!("and its next hop {next} near's neighbour table, and this process may not"))
+        );
+    }
+    assert!(ran.stderr.contains("(setcap cap_net_admin,cap_net_raw+ep maglane)"), "{ran:?}");
+    assert!(!ran.stderr.contains("does not answer") && !ran.stderr.contains("10.1.0.1 "), "{ran:?}");
 }

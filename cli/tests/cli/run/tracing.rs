@@ -198,7 +198,11 @@ fn who_attaches_while_traffic_flows_is_told_and_whoever_goes_is_not_missed() {
     assert_eq!(wire.exchange(&frames, 2).len(), 2);
     let [hit, refused] = [first.record(), first.record()];
     assert!(hit.starts_with("frame 1, ") && hit.contains("of tcp 198.51.100.7:39999 to 192.0.2.10:80"), "{hit}");
-    assert!(hit.contains("outcome      hit: web-") && hit.contains("it is not left to the kernel\n\n"), "{hit}");
+    assert!(
+        hit.contains("outcome      hit: web-")
+            && hit.contains("it has a copy, as of every frame, and nothing to do with it\n\n"),
+        "{hit}"
+    );
     assert!(refused.contains("ends here    ") && refused.contains("checksum"), "{refused}");
     assert!(refused.contains("drop_ipv4_checksum") && refused.contains("frame 2, "), "{refused}");
     // One at a time.

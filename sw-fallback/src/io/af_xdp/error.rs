@@ -53,7 +53,7 @@ pub enum XdpError {
     },
     /// More workers than queues.
     #[error(
-        "{name}: {workers} workers for {queues} of receive queues, and each needs one: --workers {queues}, or more queues: \
+        "{name}: more workers ({workers}) than receive queues ({queues}), and each needs one: --workers {queues}, or \
          ethtool -L {name} combined {workers} (or rx {workers})"
     )]
     Queues {

@@ -8,7 +8,8 @@ use super::*;
 
 fn tracer() -> Tracer {
     let text = include_str!("../../../../../examples/schedulers.toml");
-    Tracer::new(&Config::parse("schedulers.toml", text).unwrap()).unwrap()
+    let config = Config::parse("schedulers.toml", text).unwrap();
+    Tracer::new(&config, config.image().unwrap()).unwrap()
 }
 
 /// A SYN to the service `batch`, whose slots take turns.

@@ -8,6 +8,7 @@ use maglane_sw::fast::{Datapath, HEADROOM, LOOK};
 use maglane_table::Config;
 
 use super::*;
+use crate::args::Mode;
 use crate::command::run::story::Narrator;
 use crate::command::trace::Names;
 
@@ -121,7 +122,7 @@ fn frames_come_to_the_same_whether_someone_looks_on_or_not() {
         let mut someone = Watcher::new(&watched, 0, sender);
         assert_eq!(watched.watch(filter), 1);
         let (mut alone, mut seen) = (Site::new(), Site::new());
-        let mut narrator = Narrator::default();
+        let mut narrator = Narrator::new(Mode::AfPacket);
         let (mut rest, mut told, mut bursts, mut time_ns) = (&frames[..], 0, 0, 0);
         while !rest.is_empty() {
             let (burst, behind) = rest.split_at(rest.len().min(1 + bursts % BURST));
@@ -212,6 +213,11 @@ fn what_another_worker_changed_is_told_and_no_error() {
     let mut sighting = sightings.try_recv().unwrap();
     // As if another had inserted the flow between the note and the frame.
     sighting.trace.flow = FlowOutcome::Hit;
-    let text = Narrator::default().tell(sighting, &site.names).text(false);
+    let text = Narrator::new(Mode::AfPacket).tell(sighting, &site.names).text(false);
     assert!(text.contains("the flow above is not what the pipeline had: another worker changed"), "{text}");
+    assert!(text.contains("kernel       it has a copy, as of every frame, and nothing to do with it\n"), "{text}");
+
+    site.process(&mut watcher, 8, &[tcp(10, 443, 1, 2, 0)]);
+    let text = Narrator::new(Mode::AfXdp).tell(sightings.try_recv().unwrap(), &site.names).text(false);
+    assert!(text.contains("kernel       it does not get the frame\n"), "{text}");
 }

@@ -24,7 +24,7 @@ fn interface_that_cannot_be_served_is_refused_with_what_mends_it() {
             ":",
             "",
             "--interface near --workers 2",
-            "near: 2 workers for 1 of receive queues, and each needs one: --workers 1",
+            "near: more workers (2) than receive queues (1), and each needs one: --workers 1, or ethtool -L near",
         ),
         (
             "ip link set near mtu 3823",
@@ -44,7 +44,7 @@ fn interface_that_cannot_be_served_is_refused_with_what_mends_it() {
         ),
         ("ip link add maglane-near type bridge", "", native, "maglane-near: there is a device of this name"),
         (":", "", "--interface near --mode af-packet --xdp native", "--xdp is an option of --mode af-xdp"),
-        (":", "", "--interface near --pin 0,0", "--pin names 2 of processors for 1 of workers"),
+        (":", "", "--interface near --pin 0,0", "--pin names 2 processors for 1 worker: name one for each"),
         (":", "", "--interface near --pin 1023", "--pin: this process may not run on processor 1023"),
     ] {
         let mode = if options.contains("--mode") { "" } else { "--mode af-xdp" };
@@ -67,7 +67,10 @@ fn driver_without_xdp_is_served_by_the_generic_hook_which_is_said() {
     let run = "exec \"$0\" run --config site.toml --interface fifteen-letters --mode af-xdp";
     let mut machine = Machine::new(&folder, &format!("{plain}; {run}"));
     let line = machine.line();
-    assert!(line.contains("serves, 1 worker, generic XDP, passed frames at maglane-77"), "{line}");
+    assert!(
+        line.contains("serves, 1 worker, room for 8,192 flows, generic XDP, passed frames at maglane-77"),
+        "{line}"
+    );
     assert!(machine.ip("link show fifteen-letters").contains(GENERIC[1]));
     machine.signal("-TERM");
     let told = machine.ended().ended(0).stderr;
