@@ -17,7 +17,7 @@ use maglane_sim::verilog::Verilog;
 use maglane_spec::{Geometry, Verdict};
 use maglane_sw::engine::{Counters, Engine, EngineError, Frame};
 use maglane_sw::io::capture::{Capture, CaptureWriter};
-use maglane_table::{Config, TableFile};
+use maglane_table::{Config, TableFile, Tables};
 
 use crate::args::{Bus, VerifyArgs};
 use crate::command::replay::ReadOnly;
@@ -36,11 +36,13 @@ const WAVEFORM_FRAMES: usize = 32;
 
 /// Runs the command.
 pub(crate) fn run(args: &VerifyArgs) -> Result<bool> {
-    let tables = match &args.config {
+    let config = match &args.config {
         Some(path) => input::config(path)?,
         None => Config::parse(CONFIG.0, CONFIG.1)?,
     };
-    let tables = tables.table_file()?;
+    // Whatever next hops a machine would find, engines agree on any.
+    let tables = Tables::build(&config)?;
+    let tables = tables.file();
     let captures = captures(&args.capture)?;
     let (first, frames) = frames(&captures, args)?;
     let plans = plans(args, tables.image.geometry)?;
@@ -57,7 +59,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<bool> {
     for plan in &plans {
         // The reference forwards the same in every run: the first one writes it.
         let out = if report.runs.is_empty() { writer.as_mut() } else { None };
-        let job = Job { args, tables: &tables, captures: &captures, frames: &frames, first, plan };
+        let job = Job { args, tables, captures: &captures, frames: &frames, first, plan };
         let (run, counters) = job.run(out)?;
         let differs = run.difference.is_some();
         report.add(&mut console, run, counters)?;
