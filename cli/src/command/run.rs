@@ -100,7 +100,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
                             output::error(&error.context("frames to new addresses may stay the kernel's"));
                         }
                     }
-                    Err(error) => output::error(&error.context("the old tables go on")),
+                    Err(error) => {
+                        output::error(&error);
+                        output::note(&format!("{}: not taken; the old tables go on", args.config.display()));
+                    }
                 },
                 None => {}
             }

@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use maglane_spec::{Geometry, TableImage};
 use maglane_sw::fast::Datapath;
 use maglane_sw::io::interface::{Destination, Interface};
-use maglane_table::{Config, Mac};
+use maglane_sw::slow::limit::PLACE_NS;
+use maglane_table::config::State;
+use maglane_table::ids::Gone;
+use maglane_table::{Config, ConfigError, Ids, Mac};
 
 use super::next_hops::Neighbours;
 use crate::args::Mode;
@@ -25,83 +29,109 @@ pub(super) struct Site {
     /// The virtual addresses.
     pub(super) addresses: BTreeSet<IpAddr>,
     neighbours: Neighbours,
-    /// Service and backend by the number that flows of the flow table have of a backend.
-    backends: Vec<(String, String)>,
+    ids: Ids,
+    /// Since when backends are gone, by id.
+    gone: BTreeMap<u16, Instant>,
     /// What services and backends are called.
     pub(super) names: Names,
     /// What is not wrong, but may not be meant.
     pub(super) notes: Vec<String>,
 }
 
+/// How long an id is kept at least after its backend has gone: longer than a datagram in pieces has its backend, and than a
+/// worker has tables of before.
+const REST: Duration = Duration::from_nanos(2 * PLACE_NS);
+/// Backends that are named as gone, at once.
+const GONE_NAMED: usize = 8;
+
 impl Site {
     /// Reads a configuration, with its tables, and refuses one that this server cannot serve.
     pub(super) fn read(path: &Path, interface: &Interface, mode: Mode) -> Result<(Self, TableImage)> {
-        Self::read_knowing(path, interface, mode, BTreeMap::new())
+        Self::read_after(None, path, interface, mode)
     }
 
-    /// The same, where some next hops are known already.
-    fn read_knowing(
+    /// The same, where another serves until then.
+    fn read_after(
+        before: Option<(&Self, &Datapath)>,
         path: &Path,
         interface: &Interface,
         mode: Mode,
-        next_hops: BTreeMap<IpAddr, Mac>,
     ) -> Result<(Self, TableImage)> {
         let config = input::config(path)?;
-        let mut neighbours = Neighbours::new(interface, next_hops)?;
-        let silent = neighbours.find(&config)?;
-        let image = config.image_by(|address| Some(neighbours.of(address)))?;
+        let known = before.map(|(site, _)| site.neighbours.known().clone()).unwrap_or_default();
+        let mut neighbours = Neighbours::new(interface, known)?;
+        let silent = neighbours.find(&config.without_next_hop().collect())?;
+        let ids = match before {
+            None => Ids::fresh(&config),
+            Some((site, datapath)) => site.next_ids(&config, datapath)?,
+        };
+        let image = config.image_as(&ids, |address| Some(neighbours.of(address)))?;
         let addresses = addresses(&config);
         let refusals: Vec<_> = addresses.iter().filter_map(|&address| check(address, interface, mode).err()).collect();
         ensure!(refusals.is_empty(), "{}: {}", path.display(), in_lines(&refusals));
-        let backends = config
-            .services()
-            .iter()
-            .flat_map(|service| service.backends.iter().map(|backend| (service.name.clone(), backend.identity.clone())))
-            .collect();
-        let notes =
-            note_on_mac(&config, interface).into_iter().chain(note_on_geometry(&config)).chain(silent).collect();
-        let names = Names::of(&config);
-        Ok((Self { path: path.to_owned(), mode, config, addresses, neighbours, backends, names, notes }, image))
+        let since = |id| before.and_then(|(site, _)| site.gone.get(&id).copied());
+        let lost = ids.gone().filter(|&(id, _)| since(id).is_none()).map(|(_, gone)| gone);
+        let notes = note_on_mac(&config, interface).into_iter().chain(note_on_geometry(&config));
+        let notes = notes.chain(silent).chain(notes_on_gone(lost)).collect();
+        let gone = ids.gone().map(|(id, _)| (id, since(id).unwrap_or_else(Instant::now))).collect();
+        let names = Names::of(&ids);
+        Ok((Self { path: path.to_owned(), mode, config, addresses, neighbours, ids, gone, names, notes }, image))
     }
 
     /// Reads the configuration again, and has its tables serve.
     pub(super) fn reload(&mut self, datapath: &Datapath, interface: &Interface) -> Result<()> {
-        let known = self.neighbours.known().clone();
-        let (new, image) = Self::read_knowing(&self.path, interface, self.mode, known)?;
-        self.check_numbers(&new)?;
-        new.notes.iter().for_each(|text| output::note(text));
+        let (new, image) = Self::read_after(Some((self, datapath)), &self.path, interface, self.mode)?;
         datapath.update(Arc::new(image))?;
-        // A number that has gone from the file stays taken: flows may still have it.
-        let kept = self.backends.split_off(new.backends.len().min(self.backends.len()));
+        new.notes.iter().for_each(|text| output::note(text));
         *self = new;
-        self.backends.extend(kept);
         Ok(())
     }
 
     /// Has frames go where the next hops are now; what has changed is said.
     pub(super) fn follow(&mut self, datapath: &Datapath) -> Result<()> {
-        let changed = self.neighbours.refresh(&self.config)?;
+        let gone = self.ids.gone().map(|(_, gone)| &gone.backend);
+        let gone = gone.filter(|backend| self.config.next_hop(backend).is_none()).map(|backend| backend.address);
+        let changed = self.neighbours.refresh(&self.config.without_next_hop().chain(gone).collect())?;
         if changed.is_empty() {
             return Ok(());
         }
-        datapath.update(Arc::new(self.config.image_by(|address| Some(self.neighbours.of(address)))?))?;
+        let image = self.config.image_as(&self.ids, |address| Some(self.neighbours.of(address)))?;
+        datapath.update(Arc::new(image))?;
         for (address, mac) in changed {
             output::note(&format!("the next hop of {address} is {} now", mac_text(mac)));
         }
         Ok(())
     }
 
-    /// Flows know their backend by its number in the file, so none may become another's.
-    fn check_numbers(&self, new: &Self) -> Result<()> {
-        let moved = self.backends.iter().zip(&new.backends).find(|(old, new)| old != new);
-        let Some(((service, backend), (by_service, by_backend))) = moved else { return Ok(()) };
-        bail!(
-            "{}: {by_backend} of {by_service} has come to where {backend} of {service} was, whose flows it would take; \
-             leave that in the file with state = \"draining\" or \"down\", and append new services, and backends of the \
-             last one, at its end; or start again",
-            self.path.display()
-        );
+    /// Flows know their backend by its id, which must not become another's while they live.
+    fn next_ids(&self, config: &Config, datapath: &Datapath) -> Result<Ids, ConfigError> {
+        let live = datapath.live_flows();
+        self.ids.next(config, |id| {
+            let flows = live.get(usize::from(id)).copied().unwrap_or(0);
+            may_have_flows(self.gone.get(&id).map(Instant::elapsed), flows)
+        })
     }
+}
+
+/// Whether flows may have an id of a backend that has been gone for a time, if it has, and of which so many are known.
+fn may_have_flows(gone: Option<Duration>, flows: u32) -> bool {
+    // One that is there takes new flows in this moment.
+    gone.is_none_or(|gone| gone < REST) || flows > 0
+}
+
+/// Backends that have gone with the last file.
+fn notes_on_gone<'a>(gone: impl Iterator<Item = &'a Gone>) -> Vec<String> {
+    let mut gone = gone.filter(|gone| gone.backend.state != State::Down);
+    let note = |gone: &Gone| {
+        let (backend, service) = (&gone.backend.identity, gone.service_name());
+        format!("{backend} of {service} is no longer there: it takes no new flows, and keeps those that it has")
+    };
+    let mut notes: Vec<String> = gone.by_ref().take(GONE_NAMED).map(note).collect();
+    match gone.count() {
+        0 => {}
+        more => notes.push(format!("the same holds for {}", counted(more, "other backend"))),
+    }
+    notes
 }
 
 fn addresses(config: &Config) -> BTreeSet<IpAddr> {
@@ -173,4 +203,23 @@ fn in_lines(refusals: &[anyhow::Error]) -> String {
 
 fn mac_text(mac: Mac) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_of_a_backend_that_is_gone_is_free_when_it_has_rested_and_has_no_flows() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (gone, flows, expected) in [
+            (None, 0, true),
+            (seconds(0), 0, true),
+            (seconds(6), 0, true),
+            (seconds(60), 1, true),
+            (seconds(60), 0, false),
+        ] {
+            assert_eq!(may_have_flows(gone, flows), expected, "{gone:?}, {flows} flows");
+        }
+    }
 }

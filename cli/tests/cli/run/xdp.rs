@@ -287,14 +287,7 @@ fn hangup_steers_to_addresses_that_are_new_and_no_more_to_those_that_are_gone() 
         };
         let (web, game) = (VIP, [192, 0, 2, 20]);
         assert_eq!([left(&machine, web), left(&machine, game)], [false, true]);
-        let mut hang_up = |config: &str, says: &str| {
-            folder.put("site.toml", config);
-            machine.signal("-HUP");
-            let mut told = String::new();
-            while !told.contains(says) {
-                assert!(stderr.read_line(&mut told).unwrap() > 0, "{says:?} is not in {told}");
-            }
-        };
+        let mut hang_up = |config: &str, says: &str| machine.reload(&folder, &mut stderr, config, says);
         hang_up(SITE, "site.toml: read again");
         assert_eq!([left(&machine, web), left(&machine, game)], [false, false]);
         hang_up(&SITE.replace("\"lab\"", "\"sume\""), "the old tables go on");
