@@ -5,6 +5,7 @@
 
 mod frames;
 mod host;
+mod machine;
 mod network;
 mod next_hop;
 mod reload;

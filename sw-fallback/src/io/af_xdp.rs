@@ -71,18 +71,11 @@ impl AfXdp {
         if workers > queues {
             return Err(XdpError::Queues { name: own(), workers, queues }.into());
         }
-        if interface.mtu() > MTU_MAX {
-            return Err(XdpError::Mtu { name: own(), mtu: interface.mtu(), mtu_max: MTU_MAX }.into());
-        }
-        if interface.strips_tags() {
-            return Err(XdpError::Tags { name: own() }.into());
-        }
+        // Before it is tried, because drivers refuse some of it without saying what it is.
+        Self::check(interface, Hook::Native)?;
         let steering = Steering::attach(interface, count, attach)?;
+        Self::check(interface, steering.hook())?;
         let is_generic = steering.hook() == Hook::Generic;
-        if is_generic {
-            // A driver's frames are its own; those that the kernel has already are merged by then.
-            interface.refuse_merging()?;
-        }
         let mut shares: Vec<Vec<Queue>> = (0..workers).map(|_| Vec::new()).collect();
         for (number, worker) in (0..count).zip((0..workers).cycle()) {
             let queue = Queue::open(interface, number, is_generic)?;
@@ -97,6 +90,25 @@ impl AfXdp {
             Self { interface, queues, waits, first: 0, host, mishaps: Mishaps::default() }
         });
         Ok((ports.collect(), steering))
+    }
+
+    /// Refuses an interface whose frames could not be served at a hook.
+    ///
+    /// # Errors
+    /// When frames are too long, or not as they came.
+    pub fn check(interface: &Interface, hook: Hook) -> Result<(), PortError> {
+        let own = || interface.name().to_owned();
+        if interface.mtu() > MTU_MAX {
+            return Err(XdpError::Mtu { name: own(), mtu: interface.mtu(), mtu_max: MTU_MAX }.into());
+        }
+        if interface.strips_tags() {
+            return Err(XdpError::Tags { name: own() }.into());
+        }
+        match hook {
+            // A driver's frames are its own; those that the kernel has already are merged by then.
+            Hook::Generic => interface.refuse_merging(),
+            Hook::Native => Ok(()),
+        }
     }
 
     /// Whether the interface reads and writes frames where they lie, at all queues.

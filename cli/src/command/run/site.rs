@@ -1,4 +1,4 @@
-//! What a server must be so that frames leave it as the tables say, and only so.
+//! The configuration that serves, and the one that comes after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use maglane_spec::{Geometry, TableImage};
 use maglane_sw::fast::Datapath;
-use maglane_sw::io::interface::{Destination, Interface};
+use maglane_sw::io::interface::Interface;
 use maglane_sw::slow::limit::PLACE_NS;
 use maglane_table::config::State;
 use maglane_table::ids::Gone;
 use maglane_table::{Config, ConfigError, Ids, Mac};
 
+use super::machine::{self, Trouble, mac_text};
 use super::next_hops::Neighbours;
 use crate::args::Mode;
 use crate::command::trace::Names;
@@ -41,8 +42,6 @@ pub(super) struct Site {
 /// How long an id is kept at least after its backend has gone: longer than a datagram in pieces has its backend, and than a
 /// worker has tables of before.
 const REST: Duration = Duration::from_nanos(2 * PLACE_NS);
-/// Backends that are named as gone, at once.
-const GONE_NAMED: usize = 8;
 
 impl Site {
     /// Reads a configuration, with its tables, and refuses one that this server cannot serve.
@@ -67,12 +66,13 @@ impl Site {
         };
         let image = config.image_as(&ids, |address| Some(neighbours.of(address)))?;
         let addresses = addresses(&config);
-        let refusals: Vec<_> = addresses.iter().filter_map(|&address| check(address, interface, mode).err()).collect();
-        ensure!(refusals.is_empty(), "{}: {}", path.display(), in_lines(&refusals));
+        let troubles = addresses.iter().filter_map(|&address| machine::of_address(address, interface, mode));
+        let troubles: Vec<_> = troubles.collect();
+        ensure!(troubles.is_empty(), "{}: {}", path.display(), in_lines(&troubles));
         let since = |id| before.and_then(|(site, _)| site.gone.get(&id).copied());
         let lost = ids.gone().filter(|&(id, _)| since(id).is_none()).map(|(_, gone)| gone);
-        let notes = note_on_mac(&config, interface).into_iter().chain(note_on_geometry(&config));
-        let notes = notes.chain(silent).chain(notes_on_gone(lost)).collect();
+        let mac = machine::of_mac(config.datapath().mac, interface).map(|trouble| trouble.to_string());
+        let notes = mac.into_iter().chain(note_on_geometry(&config)).chain(silent).chain(notes_on_gone(lost)).collect();
         let gone = ids.gone().map(|(id, _)| (id, since(id).unwrap_or_else(Instant::now))).collect();
         let names = Names::of(&ids);
         Ok((Self { path: path.to_owned(), mode, config, addresses, neighbours, ids, gone, names, notes }, image))
@@ -103,6 +103,11 @@ impl Site {
         Ok(())
     }
 
+    /// Our MAC address in frames.
+    pub(super) fn mac(&self) -> Mac {
+        self.config.datapath().mac
+    }
+
     /// Flows know their backend by its id, which must not become another's while they live.
     fn next_ids(&self, config: &Config, datapath: &Datapath) -> Result<Ids, ConfigError> {
         let live = datapath.live_flows();
@@ -121,60 +126,16 @@ fn may_have_flows(gone: Option<Duration>, flows: u32) -> bool {
 
 /// Backends that have gone with the last file.
 fn notes_on_gone<'a>(gone: impl Iterator<Item = &'a Gone>) -> Vec<String> {
-    let mut gone = gone.filter(|gone| gone.backend.state != State::Down);
+    let gone = gone.filter(|gone| gone.backend.state != State::Down);
     let note = |gone: &Gone| {
         let (backend, service) = (&gone.backend.identity, gone.service_name());
         format!("{backend} of {service} is no longer there: it takes no new flows, and keeps those that it has")
     };
-    let mut notes: Vec<String> = gone.by_ref().take(GONE_NAMED).map(note).collect();
-    match gone.count() {
-        0 => {}
-        more => notes.push(format!("the same holds for {}", counted(more, "other backend"))),
-    }
-    notes
+    output::first_of(gone.map(note), "other backend")
 }
 
 fn addresses(config: &Config) -> BTreeSet<IpAddr> {
     config.services().iter().map(|service| service.address).collect()
-}
-
-/// With packet sockets the kernel sees every frame as well: it must neither answer nor send on what is forwarded here. With
-/// AF_XDP it sees what is passed only: it may answer that, and must not send it on, for it would come in again.
-fn check(address: IpAddr, interface: &Interface, mode: Mode) -> Result<()> {
-    let (flag, bits) = if address.is_ipv4() { ("-4", 32) } else { ("-6", 128) };
-    let name = interface.name();
-    match Destination::of(address) {
-        Destination::Own if mode == Mode::AfXdp => Ok(()),
-        Destination::Own => bail!(
-            "{address} is an address of this machine, whose kernel would answer what is forwarded to backends; take it \
-             away (`ip addr` shows where it is: ip addr del {address}/{bits} dev DEVICE) and route it here instead"
-        ),
-        Destination::Elsewhere | Destination::Unreachable if interface.is_router_for(address) => bail!(
-            "this machine routes what comes in at {name}, so what is forwarded to backends would leave a second time; \
-             have the kernel drop it: ip {flag} route add blackhole {address}/{bits}"
-        ),
-        Destination::Unreachable if mode == Mode::AfPacket && address.is_ipv6() => bail!(
-            "this machine has no route to {address}, so its kernel would tell clients that what is forwarded to backends \
-             is unreachable; have it drop that: ip {flag} route add blackhole {address}/{bits}"
-        ),
-        Destination::Elsewhere | Destination::Unreachable | Destination::Dropped => Ok(()),
-    }
-}
-
-/// Frames to another MAC address than the interface's do not come in by themselves.
-fn note_on_mac(config: &Config, interface: &Interface) -> Option<String> {
-    let ours = config.datapath().mac;
-    (ours != interface.mac()).then(|| {
-        format!(
-            "the configuration's mac is {}, that of {} is {}: what comes to the latter is passed as pass_other_mac; \
-             set mac = \"{}\" in [datapath], or have the interface take frames to the former (ip link set {} promisc on)",
-            mac_text(ours),
-            interface.name(),
-            mac_text(interface.mac()),
-            mac_text(interface.mac()),
-            interface.name()
-        )
-    })
 }
 
 /// Who has not chosen may have more flows than the tables of a laboratory.
@@ -190,8 +151,8 @@ fn note_on_geometry(config: &Config) -> Option<String> {
 }
 
 /// One as it is, several each on a line.
-fn in_lines(refusals: &[anyhow::Error]) -> String {
-    match refusals {
+fn in_lines(troubles: &[Trouble]) -> String {
+    match troubles {
         [one] => one.to_string(),
         all => format!(
             "{} of its addresses cannot be served here:{}",
@@ -199,10 +160,6 @@ fn in_lines(refusals: &[anyhow::Error]) -> String {
             all.iter().map(|one| format!("\n  {one}")).collect::<String>()
         ),
     }
-}
-
-fn mac_text(mac: Mac) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 #[cfg(test)]
