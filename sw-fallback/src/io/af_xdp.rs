@@ -25,7 +25,7 @@ mod steering;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use maglane_spec::wire::ethernet;
 
@@ -47,6 +47,8 @@ pub struct AfXdp {
     waits: Vec<libc::pollfd>,
     /// The queue that is looked at first, so that none waits for another forever.
     first: usize,
+    /// How long it is looked for frames without sleep.
+    busy: Duration,
     host: Arc<Host>,
     mishaps: Mishaps,
 }
@@ -87,7 +89,7 @@ impl AfXdp {
             let wait = |queue: &Queue| libc::pollfd { fd: queue.as_raw_fd(), events: libc::POLLIN, revents: 0 };
             let waits = queues.iter().map(wait).collect();
             let (interface, host) = (interface.clone(), Arc::clone(&host));
-            Self { interface, queues, waits, first: 0, host, mishaps: Mishaps::default() }
+            Self { interface, queues, waits, first: 0, busy: Duration::ZERO, host, mishaps: Mishaps::default() }
         });
         Ok((ports.collect(), steering))
     }
@@ -117,6 +119,30 @@ impl AfXdp {
         self.queues.iter().all(|queue| queue.socket().is_zero_copy())
     }
 
+    /// Has it look for frames for a time before it sleeps, each time asking the driver itself, which an interrupt would
+    /// otherwise have look some time later.
+    ///
+    /// # Errors
+    /// When the kernel does not know of it, or the process may not.
+    pub fn poll_busily(&mut self, microseconds: u32) -> Result<(), PortError> {
+        for queue in &self.queues {
+            queue.socket().prefer_busy_poll(microseconds).map_err(|source| match source.raw_os_error() {
+                Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP) => {
+                    XdpError::BusyPoll { name: self.interface.name().to_owned(), source }.into()
+                }
+                _ => XdpError::of(&self.interface, "have it polled without interrupts", source),
+            })?;
+        }
+        self.busy = Duration::from_micros(microseconds.into());
+        Ok(())
+    }
+
+    /// How long it looks for frames before it sleeps, in microseconds, as the kernel has it; none where it sleeps at once.
+    #[must_use]
+    pub fn polled_busily(&self) -> Option<u32> {
+        self.queues.iter().map(|queue| queue.socket().busy_poll()).min().flatten()
+    }
+
     /// The device by which passed frames reach the kernel.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -135,6 +161,23 @@ impl AfXdp {
         let found = (0..count).map(|step| (self.first + step) % count).find(|&at| self.queues[at].has_frames())?;
         self.first = (found + 1) % count;
         Some(found)
+    }
+
+    /// Looks for frames without sleep; the first queue that has some.
+    fn look_busily(&mut self) -> Option<usize> {
+        let until = Instant::now() + self.busy;
+        loop {
+            for queue in &mut self.queues {
+                if queue.is_sending() {
+                    queue.flush();
+                }
+                queue.socket().wake_to_receive();
+            }
+            let ready = self.ready();
+            if ready.is_some() || Instant::now() >= until {
+                return ready;
+            }
+        }
     }
 
     /// Waits until a frame has come, a signal comes, or the time is over.
@@ -169,6 +212,9 @@ impl AfXdp {
 impl Port for AfXdp {
     fn exchange(&mut self, timeout: Duration, work: &mut Work<'_>) -> Result<usize, PortError> {
         let mut ready = self.ready();
+        if ready.is_none() && !self.busy.is_zero() {
+            ready = self.look_busily();
+        }
         if ready.is_none() {
             self.wait(timeout)?;
             ready = self.ready();

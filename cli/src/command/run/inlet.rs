@@ -9,7 +9,7 @@ use maglane_sw::io::port::{Port, PortError};
 
 use super::site::Site;
 use crate::args::{Mode, RunArgs, Xdp};
-use crate::output::counted;
+use crate::output::{counted, thousands};
 
 /// What is there as long as frames come in.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ impl Inlet {
         match args.mode {
             Mode::AfPacket => {
                 ensure!(args.xdp.is_none(), "--xdp is an option of --mode af-xdp");
+                ensure!(args.busy_poll.is_none(), "--busy-poll is an option of --mode af-xdp");
                 let ports = AfPacket::open(interface, workers)?;
                 Ok((Self { steering: None, host: None, way: String::new(), notes: Vec::new() }, boxed(ports)))
             }
@@ -40,7 +41,12 @@ impl Inlet {
                     Some(Xdp::Native) => Attach::At(Hook::Native),
                     Some(Xdp::Generic) => Attach::At(Hook::Generic),
                 };
-                let (ports, steering) = AfXdp::open(interface, workers, attach)?;
+                let (mut ports, steering) = AfXdp::open(interface, workers, attach)?;
+                if let Some(microseconds) = args.busy_poll {
+                    ports.iter_mut().try_for_each(|port| port.poll_busily(microseconds))?;
+                }
+                let busily = ports.first().and_then(AfXdp::polled_busily);
+                let busily = busily.map(|microseconds| format!(", busy polling {} µs", thousands(microseconds)));
                 let hook = match steering.hook() {
                     Hook::Native if ports.iter().all(AfXdp::is_zero_copy) => "native XDP without copies",
                     Hook::Native => "native XDP",
@@ -48,7 +54,7 @@ impl Inlet {
                 };
                 let host = ports.first().map(|port| port.host().to_owned());
                 let passed = host.as_ref().map(|host| format!(", passed frames at {host}"));
-                let way = format!(", {hook}{}", passed.unwrap_or_default());
+                let way = format!(", {hook}{}{}", busily.unwrap_or_default(), passed.unwrap_or_default());
                 let because = steering.refusal().map(|why| format!("{why}: it serves so"));
                 let notes = because.into_iter().chain(ports.first().and_then(AfXdp::note)).collect();
                 Ok((Self { steering: Some(steering), host, way, notes }, boxed(ports)))

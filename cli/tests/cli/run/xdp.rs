@@ -78,12 +78,18 @@ fn without_bytes(counts: &mut Value) {
     counts.as_object_mut().unwrap().values_mut().for_each(|count| count["bytes"] = Value::Null);
 }
 
-fn live_frames_leave_as_replayed([hook, shown]: [&str; 2], frames: &[Vec<u8>], queues: usize, workers: usize) {
+fn live_frames_leave_as_replayed(
+    [hook, shown]: [&str; 2],
+    frames: &[Vec<u8>],
+    queues: usize,
+    workers: usize,
+    options: &str,
+) {
     let [steered, _] = split(frames);
     let (mut expected, report) = replayed(&steered);
     assert!(frames.len() < super::MANY || expected.len() >= 100_000, "{}", expected.len());
     let folder = site();
-    let options = format!("--mode af-xdp --xdp {hook} --workers {workers}");
+    let options = format!("--mode af-xdp --xdp {hook} --workers {workers} {options}");
     let machine = Machine::running(&folder, queues, &options);
     assert!(machine.ip("link show near").contains(shown), "{}", machine.ip("link show near"));
     let pieces = usize::try_from(report["verdicts"]["pass_fragment"]["packets"].as_u64().unwrap()).unwrap();
@@ -111,14 +117,14 @@ fn live_frames_leave_as_replayed([hook, shown]: [&str; 2], frames: &[Vec<u8>], q
 #[test]
 fn live_frames_of_the_native_hook_leave_in_order_and_byte_for_byte_as_replayed() {
     if is_inside("run::xdp::live_frames_of_the_native_hook_leave_in_order_and_byte_for_byte_as_replayed") {
-        live_frames_leave_as_replayed(NATIVE, &traffic(super::MANY), 1, 1);
+        live_frames_leave_as_replayed(NATIVE, &traffic(super::MANY), 1, 1, "");
     }
 }
 
 #[test]
 fn live_frames_of_the_generic_hook_leave_in_order_and_byte_for_byte_as_replayed() {
     if is_inside("run::xdp::live_frames_of_the_generic_hook_leave_in_order_and_byte_for_byte_as_replayed") {
-        live_frames_leave_as_replayed(GENERIC, &traffic(super::MANY), 1, 1);
+        live_frames_leave_as_replayed(GENERIC, &traffic(super::MANY), 1, 1, "");
     }
 }
 
@@ -126,9 +132,50 @@ fn live_frames_of_the_generic_hook_leave_in_order_and_byte_for_byte_as_replayed(
 fn live_frames_of_five_queues_leave_once_by_two_workers_and_by_one() {
     if is_inside("run::xdp::live_frames_of_five_queues_leave_once_by_two_workers_and_by_one") {
         for (hook, workers) in [(NATIVE, 2), (NATIVE, 1), (GENERIC, 2)] {
-            live_frames_leave_as_replayed(hook, &traffic(12_000), 5, workers);
+            live_frames_leave_as_replayed(hook, &traffic(12_000), 5, workers, "");
         }
     }
+}
+
+#[test]
+fn live_frames_of_workers_that_look_busily_leave_as_replayed() {
+    if is_inside("run::xdp::live_frames_of_workers_that_look_busily_leave_as_replayed") {
+        for (hook, queues, workers) in [(NATIVE, 1, 1), (GENERIC, 1, 1), (NATIVE, 4, 2)] {
+            live_frames_leave_as_replayed(hook, &traffic(12_000), queues, workers, "--busy-poll 200");
+        }
+    }
+}
+
+/// How long a process has been at work.
+fn work_time(machine: &Machine) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", machine.id())).unwrap();
+    // In hundredths of a second; behind the name come the 3rd field and those that follow it.
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    Duration::from_millis(10 * fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum::<u64>())
+}
+
+#[test]
+fn worker_that_looks_busily_is_at_work_without_frames_and_has_the_kernel_poll() {
+    if !is_inside("run::xdp::worker_that_looks_busily_is_at_work_without_frames_and_has_the_kernel_poll") {
+        return;
+    }
+    let folder = site();
+    let run = "exec \"$0\" run --config site.toml --interface near --mode af-xdp --xdp native";
+    let mut worked = Vec::new();
+    for (option, says) in
+        [("", "native XDP, passed"), (" --busy-poll 9000", "native XDP, busy polling 9,000 µs, passed")]
+    {
+        let mut machine = Machine::new(&folder, &format!("{run}{option}"));
+        let line = machine.line();
+        assert!(line.contains(says), "{line}");
+        let before = work_time(&machine);
+        thread::sleep(Duration::from_secs(2));
+        worked.push(work_time(&machine) - before);
+        machine.signal("-TERM");
+        machine.ended().ended(0);
+    }
+    // 9 of 59 ms, if others leave it the processor.
+    assert!(worked[1] > worked[0] + Duration::from_millis(100), "{worked:?}");
 }
 
 #[test]
