@@ -69,7 +69,7 @@ pub(crate) struct RunArgs {
     /// the flow that it is about.
     #[arg(long, value_name = "FILTER")]
     pub(crate) trace: Option<Filter>,
-    /// Socket for `maglane trace` [default: /run/maglane/INTERFACE.sock]
+    /// Socket for `maglane trace` [default: /run/maglane/INTERFACE-NETNS.sock]
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
     /// Nothing every second: only that it serves, what goes wrong, traces, and what there was at the end

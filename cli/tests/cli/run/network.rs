@@ -31,7 +31,7 @@ const SILENCE: Duration = Duration::from_millis(200);
 /// in one that has, and everything that it leaves ends with that.
 pub(super) fn is_inside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
-        // What runs has things there by the name of its interface, and all tests have one of that name.
+        // What runs has things there, of which a test looks at its own.
         let mounted = Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/run"]).status();
         assert!(mounted.unwrap().success());
         return true;
