@@ -11,7 +11,7 @@ use maglane_spec::{Geometry, TableImage};
 use maglane_sw::fast::Datapath;
 use maglane_sw::io::interface::Interface;
 use maglane_sw::slow::limit::PLACE_NS;
-use maglane_table::config::State;
+use maglane_table::config::{Service, State};
 use maglane_table::ids::Gone;
 use maglane_table::{Config, ConfigError, Ids, Mac};
 
@@ -72,7 +72,8 @@ impl Site {
         let since = |id| before.and_then(|(site, _)| site.gone.get(&id).copied());
         let lost = ids.gone().filter(|&(id, _)| since(id).is_none()).map(|(_, gone)| gone);
         let mac = machine::of_mac(config.datapath().mac, interface).map(|trouble| trouble.to_string());
-        let notes = mac.into_iter().chain(note_on_geometry(&config)).chain(silent).chain(notes_on_gone(lost)).collect();
+        let notes = mac.into_iter().chain(note_on_geometry(&config)).chain(notes_on_services(&config));
+        let notes = notes.chain(silent).chain(notes_on_gone(lost)).collect();
         let gone = ids.gone().map(|(id, _)| (id, since(id).unwrap_or_else(Instant::now))).collect();
         let names = Names::of(&ids);
         Ok((Self { path: path.to_owned(), mode, config, addresses, neighbours, ids, gone, names, notes }, image))
@@ -136,6 +137,19 @@ fn notes_on_gone<'a>(gone: impl Iterator<Item = &'a Gone>) -> Vec<String> {
 
 fn addresses(config: &Config) -> BTreeSet<IpAddr> {
     config.services().iter().map(|service| service.address).collect()
+}
+
+/// Services whose new flows go nowhere, which is not said of any single frame.
+fn notes_on_services(config: &Config) -> Vec<String> {
+    let takes_none = |service: &&Service| service.backends.iter().all(|backend| backend.fill_weight() == 0);
+    let services = config.services().iter().filter(|service| service.enabled).filter(takes_none);
+    let note = |service: &Service| {
+        format!(
+            "{} has no backend that is up and has a weight: frames of new flows to it are dropped (drop_no_backend)",
+            service.name
+        )
+    };
+    output::first_of(services.map(note), "other service")
 }
 
 /// Who has not chosen may have more flows than the tables of a laboratory.

@@ -146,3 +146,52 @@ fn ids_that_run_out_leave_the_old_tables() {
     machine.signal("-TERM");
     machine.ended().ended(0);
 }
+
+#[test]
+fn service_whose_backends_take_no_flows_is_named_at_the_start_and_after_a_reload() {
+    if !is_inside("run::reload::service_whose_backends_take_no_flows_is_named_at_the_start_and_after_a_reload") {
+        return;
+    }
+    let folder = site();
+    let down = SITE.replace("state = \"up\"", "state = \"down\"");
+    folder.put("site.toml", &down);
+    let mut machine = Machine::running(&folder, 1, "");
+    let mut stderr = machine.stderr();
+    let note = "has no backend that is up and has a weight: frames of new flows to it are dropped (drop_no_backend)\n";
+    assert_eq!(stderr.until("\n"), format!("note: web {note}"));
+    let frames = [segment(VIP, 1, &[], |step| step.syn())];
+    assert_eq!(Wire::new().exchange(&frames, 0).len(), 0);
+    let mut reload = |config: &str| machine.reload(&folder, &mut stderr, config, "site.toml: read again");
+    // One that drains beside one without a weight; and a service that is to take none.
+    let draining =
+        SITE.replacen("state = \"up\"", "state = \"draining\"", 1).replacen("\"up\"", "\"up\"\nweight = 0", 1);
+    assert_eq!(reload(&draining), format!("note: web {note}{READ_AGAIN}"));
+    assert_eq!(reload(&down.replacen("port = 80\n", "port = 80\nenabled = false\n", 1)), READ_AGAIN);
+    assert_eq!(reload(SITE), READ_AGAIN);
+    assert_eq!(Wire::new().exchange(&frames, 1).len(), 1);
+    machine.signal("-TERM");
+    machine.ended().ended(0);
+}
+
+#[test]
+fn file_that_is_no_configuration_is_refused_and_it_is_said_that_the_old_tables_go_on() {
+    if !is_inside("run::reload::file_that_is_no_configuration_is_refused_and_it_is_said_that_the_old_tables_go_on") {
+        return;
+    }
+    for json in ["", " --json"] {
+        let folder = site();
+        let mut machine = Machine::new(&folder, &format!("exec \"$0\" run --config site.toml --interface near{json}"));
+        assert!(!machine.line().is_empty());
+        let mut stderr = machine.stderr();
+        let told = machine.reload(&folder, &mut stderr, &SITE.replacen("port = 80", "port = = 80", 1), "go on\n");
+        assert!(told.starts_with("error: not valid TOML") && told.contains("--> site.toml:16:8\n"), "{told}");
+        assert!(told.ends_with("\nnote: site.toml: not taken; the old tables go on\n"), "{told}");
+        std::fs::remove_file(folder.path("site.toml")).unwrap();
+        machine.signal("-HUP");
+        let told = stderr.until("go on\n");
+        assert!(told.starts_with("error: site.toml: cannot open: No such file") && told.lines().count() == 2, "{told}");
+        assert_eq!(backends(&mut Wire::new(), 10_000..10_010, true).len(), 10);
+        machine.signal("-TERM");
+        machine.ended().ended(0);
+    }
+}
