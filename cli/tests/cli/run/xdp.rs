@@ -4,6 +4,7 @@
 //! Method: as with packet sockets; what the machine's kernel receives is recorded by tcpdump, which sees what is left after
 //! an XDP program.
 
+mod busy;
 mod refusals;
 
 use std::io::BufRead;
@@ -135,47 +136,6 @@ fn live_frames_of_five_queues_leave_once_by_two_workers_and_by_one() {
             live_frames_leave_as_replayed(hook, &traffic(12_000), 5, workers, "");
         }
     }
-}
-
-#[test]
-fn live_frames_of_workers_that_look_busily_leave_as_replayed() {
-    if is_inside("run::xdp::live_frames_of_workers_that_look_busily_leave_as_replayed") {
-        for (hook, queues, workers) in [(NATIVE, 1, 1), (GENERIC, 1, 1), (NATIVE, 4, 2)] {
-            live_frames_leave_as_replayed(hook, &traffic(12_000), queues, workers, "--busy-poll 200");
-        }
-    }
-}
-
-/// How long a process has been at work.
-fn work_time(machine: &Machine) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", machine.id())).unwrap();
-    // In hundredths of a second; behind the name come the 3rd field and those that follow it.
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    Duration::from_millis(10 * fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum::<u64>())
-}
-
-#[test]
-fn worker_that_looks_busily_is_at_work_without_frames_and_has_the_kernel_poll() {
-    if !is_inside("run::xdp::worker_that_looks_busily_is_at_work_without_frames_and_has_the_kernel_poll") {
-        return;
-    }
-    let folder = site();
-    let run = "exec \"$0\" run --config site.toml --interface near --mode af-xdp --xdp native";
-    let mut worked = Vec::new();
-    for (option, says) in
-        [("", "native XDP, passed"), (" --busy-poll 9000", "native XDP, busy polling 9,000 µs, passed")]
-    {
-        let mut machine = Machine::new(&folder, &format!("{run}{option}"));
-        let line = machine.line();
-        assert!(line.contains(says), "{line}");
-        let before = work_time(&machine);
-        thread::sleep(Duration::from_secs(2));
-        worked.push(work_time(&machine) - before);
-        machine.signal("-TERM");
-        machine.ended().ended(0);
-    }
-    // 9 of 59 ms, if others leave it the processor.
-    assert!(worked[1] > worked[0] + Duration::from_millis(100), "{worked:?}");
 }
 
 #[test]
