@@ -232,6 +232,29 @@ pub(crate) fn note(text: &str) {
     let _unheard = writeln!(io::stderr(), "note: {text}");
 }
 
+/// Tells a person what goes wrong while the command goes on.
+#[cfg(target_os = "linux")]
+pub(crate) fn warning(text: &str) {
+    // As above.
+    let _unheard = writeln!(io::stderr(), "warning: {text}");
+}
+
+/// The first of texts that say much the same, and how many more there are.
+#[cfg(target_os = "linux")]
+pub(crate) fn first_of(texts: impl IntoIterator<Item = String>, noun: &str) -> Vec<String> {
+    let mut texts = texts.into_iter();
+    let mut told: Vec<String> = texts.by_ref().take(FIRST).collect();
+    match texts.count() {
+        0 => {}
+        more => told.push(format!("the same holds for {}", counted(more, noun))),
+    }
+    told
+}
+
+/// How many that are.
+#[cfg(target_os = "linux")]
+const FIRST: usize = 8;
+
 /// Colours are for a terminal whose user has not said that there be none.
 fn coloured(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -270,6 +293,14 @@ mod tests {
         assert_eq!(printable("web-1 \"ä\" 'ß'"), "web-1 \"ä\" 'ß'");
         let hostile = "a\u{1b}]0;b\u{7}\r\n\u{9b}2J\u{202e}\u{200b}\u{2028}\\u{1b}";
         assert_eq!(printable(hostile), r"a\u{1b}]0;b\u{7}\r\n\u{9b}2J\u{202e}\u{200b}\u{2028}\\u{1b}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn first_texts_are_told_and_the_others_counted() {
+        let of = |count: usize| first_of((0..count).map(|number| number.to_string()), "other backend");
+        assert_eq!((of(8).len(), of(8)[7].as_str()), (8, "7"));
+        assert_eq!((of(10).len(), of(10)[8].as_str()), (9, "the same holds for 2 other backends"));
     }
 
     #[test]

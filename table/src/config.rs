@@ -83,19 +83,10 @@ impl Config {
         &self.datapath
     }
 
-    /// Services in file order: a service's index is its id.
+    /// Services in file order.
     #[must_use]
     pub fn services(&self) -> &[Service] {
         &self.services
-    }
-
-    /// Backend id of the first backend of a service; the others follow in file order.
-    ///
-    /// # Panics
-    /// When there is no service of this index.
-    #[must_use]
-    pub fn backend_base(&self, service: usize) -> usize {
-        self.services[..service].iter().map(|service| service.backends.len()).sum()
     }
 
     /// An error of the configuration that shows up later than in parsing.

@@ -20,8 +20,9 @@ use maglane_spec::{Geometry, TableImage};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{self, Flaw};
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Backend, Config, ConfigError};
 use crate::fill::siphash24;
+use crate::ids::Ids;
 
 /// First bytes of a table file.
 pub const MAGIC: [u8; 8] = *b"MAGLANET";
@@ -134,16 +135,13 @@ impl Config {
     /// The names of services and backends by the ids of [`Config::image`].
     #[must_use]
     pub fn names(&self) -> Names {
-        let mut ids = 0..;
-        let services = (0..).zip(self.services()).map(|(id, service)| ServiceNames {
-            id,
+        let ids = Ids::fresh(self);
+        let backend =
+            |id, backend: &Backend| BackendName { id, name: backend.identity.clone(), weight: backend.fill_weight() };
+        let services = self.services().iter().enumerate().map(|(index, service)| ServiceNames {
+            id: ids.service(index),
             name: service.name.clone(),
-            backends: service
-                .backends
-                .iter()
-                .zip(&mut ids)
-                .map(|(backend, id)| BackendName { id, name: backend.identity.clone(), weight: backend.fill_weight() })
-                .collect(),
+            backends: (0..).zip(&service.backends).map(|(own, one)| backend(ids.backend(index, own), one)).collect(),
         });
         Names { services: services.collect() }
     }

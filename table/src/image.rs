@@ -9,6 +9,7 @@ use maglane_spec::row::{BackendRow, DatapathRow, ServiceRow};
 
 use crate::config::{Backend, Config, ConfigError, Mac, Problem, Problems, Scheduler, Service, State};
 use crate::fill::{self, Share};
+use crate::ids::Ids;
 use crate::place;
 
 impl Config {
@@ -20,22 +21,38 @@ impl Config {
         self.image_by(|_| None)
     }
 
+    /// Builds the tables with fresh ids, and asks for the next hops of backends for which none is named.
+    ///
+    /// # Errors
+    /// As [`Self::image_as`].
+    pub fn image_by(&self, next_hop: impl Fn(IpAddr) -> Option<Mac>) -> Result<TableImage, ConfigError> {
+        self.image_as(&Ids::fresh(self), next_hop)
+    }
+
     /// Addresses of backends for which the file names no next hop.
     pub fn without_next_hop(&self) -> impl Iterator<Item = IpAddr> {
         let backends = self.services().iter().flat_map(|service| &service.backends);
-        let named = |backend: &&Backend| backend.next_hop_mac.or(self.datapath().next_hop_mac).is_some();
-        backends.filter(move |backend| !named(backend)).map(|backend| backend.address)
+        backends.filter(|backend| self.next_hop(backend).is_none()).map(|backend| backend.address)
     }
 
-    /// Builds the tables, and asks for the next hops of backends for which the file names none.
+    /// The next hop that is named for a backend, if one is.
+    #[must_use]
+    pub fn next_hop(&self, backend: &Backend) -> Option<Mac> {
+        backend.next_hop_mac.or(self.datapath().next_hop_mac)
+    }
+
+    /// Builds the tables with ids of this configuration, and asks for the next hops of backends for which none is named.
     ///
     /// # Shape
-    /// Service ids are indices in file order; backend ids run on over all services in file order. Service k's
-    /// lookup slice follows those of the services before it, each of an even number of entries.
+    /// The lookup slice of a service follows those of the services before it in the file, each of an even number of
+    /// entries. Backends that are gone have rows, and are in no slice.
     ///
     /// # Errors
     /// A backend without next hop, and the unlikely set of services that cuckoo hashing cannot place.
-    pub fn image_by(&self, next_hop: impl Fn(IpAddr) -> Option<Mac>) -> Result<TableImage, ConfigError> {
+    ///
+    /// # Panics
+    /// When the ids are another configuration's.
+    pub fn image_as(&self, ids: &Ids, next_hop: impl Fn(IpAddr) -> Option<Mac>) -> Result<TableImage, ConfigError> {
         let mut image = TableImage::empty(self.geometry());
         let keys: Vec<place::Key> = self.services().iter().map(place::Key::of).collect();
         let Some(placement) = place::place(&keys, self.geometry().services) else {
@@ -46,35 +63,40 @@ impl Config {
         image.datapath = self.datapath_row(placement.seeds);
 
         let mut problems = Problems::default();
-        let (mut lookup_base, mut backend_base) = (0usize, 0usize);
-        for (id, service) in self.services().iter().enumerate() {
-            image.services[placement.rows[id]] = service_row(service, &keys[id], id, lookup_base);
+        let mut rows = Vec::new();
+        let mut lookup_base = 0usize;
+        for (index, service) in self.services().iter().enumerate() {
+            let id = ids.service(index);
+            image.services[placement.rows[index]] = service_row(service, &keys[index], id, lookup_base);
             let slice = &mut image.lookup[lookup_base..][..usize::from(service.table_size)];
             let owners = service.slice();
             debug_assert_eq!(owners.len(), slice.len());
-            for (entry, index) in slice.iter_mut().zip(owners) {
-                if index != NO_BACKEND {
-                    *entry = U16Le::new(narrow(backend_base + usize::from(index)));
+            for (entry, owner) in slice.iter_mut().zip(owners) {
+                if owner != NO_BACKEND {
+                    *entry = U16Le::new(ids.backend(index, usize::from(owner)));
                 }
             }
-            for (index, backend) in service.backends.iter().enumerate() {
-                let named = backend.next_hop_mac.or(self.datapath().next_hop_mac);
-                match named.or_else(|| next_hop(backend.address)) {
-                    Some(mac) => image.backends[backend_base + index] = backend_row(backend, id, mac),
-                    None => problems.push(
-                        Problem::at(
-                            backend.place.clone(),
-                            format!("the backend {:?} has no next hop", backend.identity),
-                        )
-                        .help(
-                            "give it a next_hop_mac, or give [datapath] one for all backends: a table file and a card need \
-                             them, and only `maglane run` asks its machine's neighbour table",
-                        ),
-                    ),
-                }
-            }
+            let backends = service.backends.iter().enumerate();
+            rows.extend(backends.map(|(own, backend)| (ids.backend(index, own), id, backend, Some(&backend.place))));
             lookup_base += service.slice_entries() as usize;
-            backend_base += service.backends.len();
+        }
+        // Where they stood is a place in another file.
+        rows.extend(ids.gone().map(|(id, gone)| (id, gone.service(), &gone.backend, None)));
+        for (id, service, backend, place) in rows {
+            match self.next_hop(backend).or_else(|| next_hop(backend.address)) {
+                Some(mac) => image.backends[usize::from(id)] = backend_row(backend, service, mac),
+                None => {
+                    let message = format!("the backend {:?} has no next hop", backend.identity);
+                    let problem = match place {
+                        Some(place) => Problem::at(place.clone(), message),
+                        None => Problem::nowhere(message),
+                    };
+                    problems.push(problem.help(
+                        "give it a next_hop_mac, or give [datapath] one for all backends: a table file and a card need \
+                         them, and only `maglane run` asks its machine's neighbour table",
+                    ));
+                }
+            }
         }
         if problems.found() == 0 { Ok(image) } else { Err(self.error(problems)) }
     }
@@ -134,7 +156,7 @@ impl Backend {
     }
 }
 
-fn service_row(service: &Service, key: &place::Key, id: usize, lookup_base: usize) -> ServiceRow {
+fn service_row(service: &Service, key: &place::Key, id: u16, lookup_base: usize) -> ServiceRow {
     let mut flags = key.flags | service.affinity.code() << ServiceRow::AFFINITY_SHIFT;
     if service.enabled {
         flags |= ServiceRow::FLAG_ENABLED;
@@ -151,16 +173,16 @@ fn service_row(service: &Service, key: &place::Key, id: usize, lookup_base: usiz
         selection: service.scheduler.selection(),
         gre_key: U32Be::new(service.gre_key.unwrap_or(0)),
         table_size: U16Le::new(service.table_size),
-        id: U16Le::new(narrow(id)),
+        id: U16Le::new(id),
     }
 }
 
-fn backend_row(backend: &Backend, service: usize, next_hop_mac: [u8; 6]) -> BackendRow {
+fn backend_row(backend: &Backend, service: u16, next_hop_mac: [u8; 6]) -> BackendRow {
     BackendRow {
         address: address_bytes(backend.address),
         next_hop_mac,
         mtu: U16Le::new(backend.mtu),
-        service: U16Le::new(narrow(service)),
+        service: U16Le::new(service),
         encapsulation: match backend.address {
             IpAddr::V4(_) => BackendRow::ENCAPSULATION_GRE_IPV4,
             IpAddr::V6(_) => BackendRow::ENCAPSULATION_GRE_IPV6,
@@ -269,13 +291,14 @@ mod tests {
     fn slices_point_at_their_own_backends_only() {
         for text in [WEB, DUAL_STACK, MANY_SERVICES, SCHEDULERS] {
             let (config, image) = (config(text), image(text));
+            let ids = Ids::fresh(&config);
             let mut expected = vec![NO_BACKEND; image.lookup.len()];
             for (id, service) in config.services().iter().enumerate() {
                 let row = row_of(&image, u16::try_from(id).unwrap());
                 let base = row.lookup_base_value() as usize;
                 for (slot, identity) in service.slice_identities().into_iter().enumerate() {
                     let index = service.backends.iter().position(|backend| Some(backend.identity.as_str()) == identity);
-                    expected[base + slot] = u16::try_from(config.backend_base(id) + index.unwrap()).unwrap();
+                    expected[base + slot] = ids.backend(id, index.unwrap());
                 }
             }
             let lookup: Vec<u16> = image.lookup.iter().map(|entry| entry.value()).collect();

@@ -13,6 +13,7 @@ pub mod config;
 pub mod diff;
 pub mod file;
 pub mod fill;
+pub mod ids;
 mod image;
 pub mod place;
 pub mod prime;
@@ -21,5 +22,6 @@ mod tables;
 
 pub use config::{Config, ConfigError, Mac};
 pub use file::{FileError, TableFile};
+pub use ids::Ids;
 pub use image::NO_NEXT_HOP;
 pub use tables::Tables;

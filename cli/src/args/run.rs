@@ -53,6 +53,9 @@ pub(crate) struct RunArgs {
     /// Where AF_XDP takes frames from the kernel; without it as `auto`
     #[arg(long, value_enum, value_name = "HOOK")]
     pub(crate) xdp: Option<Xdp>,
+    /// How long a worker looks for frames again and again before it sleeps, with AF_XDP: sooner there, and always at work
+    #[arg(long, value_name = "MICROSECONDS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) busy_poll: Option<u32>,
     /// Threads that share the interface, each flow's frames at one; with AF_XDP no more than the interface has queues
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) workers: u16,
@@ -66,7 +69,7 @@ pub(crate) struct RunArgs {
     /// the flow that it is about.
     #[arg(long, value_name = "FILTER")]
     pub(crate) trace: Option<Filter>,
-    /// Socket for `maglane trace` [default: /run/maglane/INTERFACE.sock]
+    /// Socket for `maglane trace` [default: /run/maglane/INTERFACE-NETNS.sock]
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
     /// Nothing every second: only that it serves, what goes wrong, traces, and what there was at the end

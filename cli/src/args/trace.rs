@@ -34,7 +34,7 @@ pub(crate) struct TraceArgs {
     /// End after so many frames
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// Socket of the run, if that was given one with --control [default: /run/maglane/NAME.sock]
+    /// Socket of the run, if that was given one with --control [default: /run/maglane/NAME-NETNS.sock]
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
     /// One JSON object a frame instead of text

@@ -19,7 +19,10 @@ pub(crate) fn run(args: &TraceArgs) -> Result<bool> {
     let name = path.display().to_string();
     let mut stream = UnixStream::connect(&path).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-            anyhow::anyhow!("{name}: no `maglane run` listens there; start one, or say where it does with --control")
+            anyhow::anyhow!(
+                "{name}: no `maglane run` listens there; start one, ask from its network namespace (ip netns exec), or say \
+                 where it does with --control"
+            )
         }
         ErrorKind::PermissionDenied => anyhow::anyhow!("{name}: not permitted; run this as who runs `maglane run`"),
         _ => anyhow::Error::from(error).context(format!("cannot ask at {name}")),

@@ -3,6 +3,7 @@
 mod control;
 mod inlet;
 mod lookout;
+mod machine;
 mod next_hops;
 mod report;
 mod site;
@@ -25,6 +26,7 @@ use maglane_sw::slow::{Outbox, SlowPath};
 use self::control::{Control, InUse};
 use self::inlet::Inlet;
 use self::lookout::{Lookout, ROOM, Watcher};
+use self::machine::Machine;
 use self::report::Report;
 use self::site::Site;
 use self::tracing::Tracing;
@@ -54,6 +56,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
     let mut console = Console::new();
     let mut report = Report::new(&interface, args, geometry);
     report.begin(&mut console, &site, &inlet)?;
+    let mut machine = Machine::new(&interface, args.mode, &site, &inlet);
 
     let lookout = Lookout::default();
     let (noted, sightings) = mpsc::sync_channel(ROOM);
@@ -92,16 +95,23 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
             match signals.wait(next.saturating_duration_since(Instant::now()).min(tracing::LOOK)) {
                 Some(Signal::End) => break,
                 // What is wrong with the new file does not end what runs with the old one.
-                Some(Signal::Reload) => match site.reload(&datapath, &interface) {
-                    Ok(()) => {
-                        let steered = inlet.steer(&site);
-                        output::note(&format!("{}: read again; its tables serve", args.config.display()));
-                        if let Err(error) = steered {
-                            output::error(&error.context("frames to new addresses may stay the kernel's"));
+                Some(Signal::Reload) => {
+                    // It may have another MAC address by now.
+                    let interface = Interface::find(&args.interface).unwrap_or_else(|_| interface.clone());
+                    match site.reload(&datapath, &interface) {
+                        Ok(()) => {
+                            let steered = inlet.steer(&site);
+                            output::note(&format!("{}: read again; its tables serve", args.config.display()));
+                            if let Err(error) = steered {
+                                output::error(&error.context("frames to new addresses may stay the kernel's"));
+                            }
+                        }
+                        Err(error) => {
+                            output::error(&error);
+                            output::note(&format!("{}: not taken; the old tables go on", args.config.display()));
                         }
                     }
-                    Err(error) => output::error(&error.context("the old tables go on")),
-                },
+                }
                 None => {}
             }
             told = tracing.look(&mut console, args.json, &site.names).and_then(|said| {
@@ -114,6 +124,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
             if told.is_ok() && Instant::now() >= next {
                 if let Err(error) = site.follow(&datapath) {
                     output::error(&error.context("the next hops stay as they were"));
+                }
+                if machine.look(&site, &inlet) {
+                    report.keep_lines();
                 }
                 told = report.interval(&mut console, &datapath, &host(), mishaps());
                 next += INTERVAL;

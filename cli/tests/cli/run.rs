@@ -5,13 +5,14 @@
 
 mod frames;
 mod host;
+mod machine;
 mod network;
 mod next_hop;
+mod reload;
 mod tracing;
 mod xdp;
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
 
 use maglane_sw::engine::Frame;
 use maglane_sw::io::capture::{Capture, CaptureWriter};
@@ -138,53 +139,6 @@ fn backends(wire: &mut Wire, ports: std::ops::Range<u16>, syn: bool) -> BTreeMap
 }
 
 #[test]
-fn hangup_reads_the_configuration_again_and_moves_new_flows_only() {
-    if !is_inside("run::hangup_reads_the_configuration_again_and_moves_new_flows_only") {
-        return;
-    }
-    let folder = site();
-    let mut machine = Machine::running(&folder, 1, "");
-    let mut stderr = machine.stderr();
-    let mut hang_up = |config: &str, says: &str| {
-        folder.put("site.toml", config);
-        machine.signal("-HUP");
-        let mut told = String::new();
-        while !told.contains(says) {
-            assert!(stderr.read_line(&mut told).unwrap() > 0, "{says:?} is not in {told}");
-        }
-        told
-    };
-    let (old, new) = (10_000..10_200, 20_000..20_200);
-    let wire = &mut Wire::new();
-    let before = backends(wire, old.clone(), true);
-    let (first, second) = ([10, 1, 0, 1], [10, 1, 0, 2]);
-    for backend in [first, second] {
-        assert!(before.values().filter(|&&own| own == backend).count() > 50, "{before:?}");
-    }
-    hang_up(&SITE.replacen("state = \"up\"", "state = \"draining\"", 1), "site.toml: read again");
-    assert_eq!(backends(wire, old.clone(), false), before, "a flow has moved");
-    let after = backends(wire, new.clone(), true);
-    assert!(after.values().all(|&backend| backend == second), "{after:?}");
-
-    // Files that cannot serve change nothing: no configuration, other sizes, another backend where one was.
-    let told = hang_up("[datapath]\nmac = 7\n", "site.toml");
-    assert!(told.starts_with("error: "), "{told}");
-    let told = hang_up(&SITE.replace("\"lab\"", "\"sume\""), "the old tables go on");
-    assert!(told.contains("built for geometry = \"sume\", and engine `software-fast` has \"lab\": "), "{told}");
-    let shifted = SITE.replacen("name = \"web-1\"", "name = \"web-0\"", 1);
-    let told = hang_up(&shifted, "the old tables go on");
-    assert!(told.contains("web-0 of web has come to where web-1 of web was"), "{told}");
-    assert_eq!(backends(wire, old.clone(), false), before);
-    assert_eq!(backends(wire, new.clone(), false), after);
-
-    // Down is down for all.
-    hang_up(&SITE.replacen("state = \"up\"", "state = \"down\"", 1), "site.toml: read again");
-    assert!(backends(wire, old, false).values().all(|&backend| backend == second));
-    machine.signal("-INT");
-    assert!(machine.ended().ended(0).stdout.lines().last().unwrap().starts_with("{\"end\":true"));
-}
-
-#[test]
 fn machine_where_frames_would_not_leave_as_they_should_is_refused() {
     let folder = site();
     let words = ["run", "--config", "site.toml", "--interface"];
@@ -272,8 +226,7 @@ fn flow_table_that_is_full_is_said_once_and_counted() {
     let mut rows = ran.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let count = rows.find(|row| row.first() == Some(&"table_full")).unwrap()[1];
     assert!(ran.stdout.ends_with(&format!(", 128 flows, {count} table_full\n")), "{}", ran.stdout);
-    let mut told = String::new();
-    std::io::Read::read_to_string(&mut stderr, &mut told).unwrap();
+    let told = stderr.rest();
     assert!(
         told.starts_with("note: flow table full: no room for the flows of ") && told.lines().count() == 1,
         "{told}"

@@ -25,7 +25,7 @@ mod steering;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use maglane_spec::wire::ethernet;
 
@@ -47,6 +47,8 @@ pub struct AfXdp {
     waits: Vec<libc::pollfd>,
     /// The queue that is looked at first, so that none waits for another forever.
     first: usize,
+    /// How long it is looked for frames without sleep.
+    busy: Duration,
     host: Arc<Host>,
     mishaps: Mishaps,
 }
@@ -71,18 +73,11 @@ impl AfXdp {
         if workers > queues {
             return Err(XdpError::Queues { name: own(), workers, queues }.into());
         }
-        if interface.mtu() > MTU_MAX {
-            return Err(XdpError::Mtu { name: own(), mtu: interface.mtu(), mtu_max: MTU_MAX }.into());
-        }
-        if interface.strips_tags() {
-            return Err(XdpError::Tags { name: own() }.into());
-        }
+        // Before it is tried, because drivers refuse some of it without saying what it is.
+        Self::check(interface, Hook::Native)?;
         let steering = Steering::attach(interface, count, attach)?;
+        Self::check(interface, steering.hook())?;
         let is_generic = steering.hook() == Hook::Generic;
-        if is_generic {
-            // A driver's frames are its own; those that the kernel has already are merged by then.
-            interface.refuse_merging()?;
-        }
         let mut shares: Vec<Vec<Queue>> = (0..workers).map(|_| Vec::new()).collect();
         for (number, worker) in (0..count).zip((0..workers).cycle()) {
             let queue = Queue::open(interface, number, is_generic)?;
@@ -94,15 +89,58 @@ impl AfXdp {
             let wait = |queue: &Queue| libc::pollfd { fd: queue.as_raw_fd(), events: libc::POLLIN, revents: 0 };
             let waits = queues.iter().map(wait).collect();
             let (interface, host) = (interface.clone(), Arc::clone(&host));
-            Self { interface, queues, waits, first: 0, host, mishaps: Mishaps::default() }
+            Self { interface, queues, waits, first: 0, busy: Duration::ZERO, host, mishaps: Mishaps::default() }
         });
         Ok((ports.collect(), steering))
+    }
+
+    /// Refuses an interface whose frames could not be served at a hook.
+    ///
+    /// # Errors
+    /// When frames are too long, or not as they came.
+    pub fn check(interface: &Interface, hook: Hook) -> Result<(), PortError> {
+        let own = || interface.name().to_owned();
+        if interface.mtu() > MTU_MAX {
+            return Err(XdpError::Mtu { name: own(), mtu: interface.mtu(), mtu_max: MTU_MAX }.into());
+        }
+        if interface.strips_tags() {
+            return Err(XdpError::Tags { name: own() }.into());
+        }
+        match hook {
+            // A driver's frames are its own; those that the kernel has already are merged by then.
+            Hook::Generic => interface.refuse_merging(),
+            Hook::Native => Ok(()),
+        }
     }
 
     /// Whether the interface reads and writes frames where they lie, at all queues.
     #[must_use]
     pub fn is_zero_copy(&self) -> bool {
         self.queues.iter().all(|queue| queue.socket().is_zero_copy())
+    }
+
+    /// Has it look for frames for a time before it sleeps, each time asking the driver itself, which an interrupt would
+    /// otherwise have look some time later.
+    ///
+    /// # Errors
+    /// When the kernel does not know of it, or the process may not.
+    pub fn poll_busily(&mut self, microseconds: u32) -> Result<(), PortError> {
+        for queue in &self.queues {
+            queue.socket().prefer_busy_poll(microseconds).map_err(|source| match source.raw_os_error() {
+                Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP) => {
+                    XdpError::BusyPoll { name: self.interface.name().to_owned(), source }.into()
+                }
+                _ => XdpError::of(&self.interface, "have it polled without interrupts", source),
+            })?;
+        }
+        self.busy = Duration::from_micros(microseconds.into());
+        Ok(())
+    }
+
+    /// How long it looks for frames before it sleeps, in microseconds, as the kernel has it; none where it sleeps at once.
+    #[must_use]
+    pub fn polled_busily(&self) -> Option<u32> {
+        self.queues.iter().map(|queue| queue.socket().busy_poll()).min().flatten()
     }
 
     /// The device by which passed frames reach the kernel.
@@ -123,6 +161,23 @@ impl AfXdp {
         let found = (0..count).map(|step| (self.first + step) % count).find(|&at| self.queues[at].has_frames())?;
         self.first = (found + 1) % count;
         Some(found)
+    }
+
+    /// Looks for frames without sleep; the first queue that has some.
+    fn look_busily(&mut self) -> Option<usize> {
+        let until = Instant::now() + self.busy;
+        loop {
+            for queue in &mut self.queues {
+                if queue.is_sending() {
+                    queue.flush();
+                }
+                queue.socket().wake_to_receive();
+            }
+            let ready = self.ready();
+            if ready.is_some() || Instant::now() >= until {
+                return ready;
+            }
+        }
     }
 
     /// Waits until a frame has come, a signal comes, or the time is over.
@@ -157,6 +212,9 @@ impl AfXdp {
 impl Port for AfXdp {
     fn exchange(&mut self, timeout: Duration, work: &mut Work<'_>) -> Result<usize, PortError> {
         let mut ready = self.ready();
+        if ready.is_none() && !self.busy.is_zero() {
+            ready = self.look_busily();
+        }
         if ready.is_none() {
             self.wait(timeout)?;
             ready = self.ready();

@@ -13,7 +13,7 @@ use maglane_spec::{FlowOutcome, TableImage, Verdict};
 use maglane_sw::Pipeline;
 use maglane_sw::engine::Frame;
 use maglane_sw::io::capture::{Capture, CaptureWriter};
-use maglane_table::Config;
+use maglane_table::{Config, Ids};
 
 use super::{image, note_on_next_hops};
 use crate::args::{FrameRange, ReplayArgs};
@@ -104,7 +104,14 @@ impl Tracer {
         let image = Arc::new(image);
         let mut pipeline = Pipeline::new(image.geometry);
         pipeline.load_shared(Arc::clone(&image))?;
-        Ok(Self { pipeline, image, names: Names::of(config), out: Vec::new(), ticks: 0, seen: HashMap::new() })
+        Ok(Self {
+            pipeline,
+            image,
+            names: Names::of(&Ids::fresh(config)),
+            out: Vec::new(),
+            ticks: 0,
+            seen: HashMap::new(),
+        })
     }
 
     /// Processes a frame that nobody asks about.

@@ -70,9 +70,12 @@ impl Form {
     }
 }
 
-/// Where the datapath of an interface listens, if it is not told otherwise.
+/// Where the datapath of an interface listens, if it is not told otherwise. Another network namespace may have another
+/// interface of the name, so that its number is in the path.
 pub(crate) fn default_path(interface: &str) -> PathBuf {
-    Path::new(DIRECTORY).join(format!("{interface}.sock"))
+    // Without /proc there is none, and interfaces of a name share a place.
+    let namespace = fs::metadata("/proc/self/ns/net").map_or(0, |namespace| namespace.ino());
+    Path::new(DIRECTORY).join(format!("{interface}-{namespace}.sock"))
 }
 
 /// For things that last as long as what runs.
@@ -280,7 +283,7 @@ impl std::fmt::Display for InUse {
         write!(
             f,
             "{}: another `maglane run` listens there, and two on one interface would send every frame twice: end it; if it \
-             is on an interface of another network namespace, give this one a socket of its own: --control PATH",
+             is on another interface, give this one a socket of its own: --control PATH",
             self.0
         )
     }

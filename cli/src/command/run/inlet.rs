@@ -9,13 +9,15 @@ use maglane_sw::io::port::{Port, PortError};
 
 use super::site::Site;
 use crate::args::{Mode, RunArgs, Xdp};
-use crate::output::counted;
+use crate::output::{counted, thousands};
 
 /// What is there as long as frames come in.
 #[derive(Debug)]
 pub(super) struct Inlet {
     /// With AF_XDP, which frames come.
     steering: Option<Steering>,
+    /// With AF_XDP, the device by which passed frames reach the kernel.
+    host: Option<String>,
     /// What is to be said of how frames come, behind a comma.
     pub(super) way: String,
     /// What is not wrong, but may not be meant.
@@ -29,8 +31,9 @@ impl Inlet {
         match args.mode {
             Mode::AfPacket => {
                 ensure!(args.xdp.is_none(), "--xdp is an option of --mode af-xdp");
+                ensure!(args.busy_poll.is_none(), "--busy-poll is an option of --mode af-xdp");
                 let ports = AfPacket::open(interface, workers)?;
-                Ok((Self { steering: None, way: String::new(), notes: Vec::new() }, boxed(ports)))
+                Ok((Self { steering: None, host: None, way: String::new(), notes: Vec::new() }, boxed(ports)))
             }
             Mode::AfXdp => {
                 let attach = match args.xdp {
@@ -38,19 +41,38 @@ impl Inlet {
                     Some(Xdp::Native) => Attach::At(Hook::Native),
                     Some(Xdp::Generic) => Attach::At(Hook::Generic),
                 };
-                let (ports, steering) = AfXdp::open(interface, workers, attach)?;
+                let (mut ports, steering) = AfXdp::open(interface, workers, attach)?;
+                if let Some(microseconds) = args.busy_poll {
+                    ports.iter_mut().try_for_each(|port| port.poll_busily(microseconds))?;
+                }
+                let busily = ports.first().and_then(AfXdp::polled_busily);
+                let busily = busily.map(|microseconds| format!(", busy polling {} µs", thousands(microseconds)));
                 let hook = match steering.hook() {
                     Hook::Native if ports.iter().all(AfXdp::is_zero_copy) => "native XDP without copies",
                     Hook::Native => "native XDP",
                     Hook::Generic => "generic XDP",
                 };
-                let host = ports.first().map(|port| format!(", passed frames at {}", port.host()));
-                let way = format!(", {hook}{}", host.unwrap_or_default());
+                let host = ports.first().map(|port| port.host().to_owned());
+                let passed = host.as_ref().map(|host| format!(", passed frames at {host}"));
+                let way = format!(", {hook}{}{}", busily.unwrap_or_default(), passed.unwrap_or_default());
                 let because = steering.refusal().map(|why| format!("{why}: it serves so"));
                 let notes = because.into_iter().chain(ports.first().and_then(AfXdp::note)).collect();
-                Ok((Self { steering: Some(steering), way, notes }, boxed(ports)))
+                Ok((Self { steering: Some(steering), host, way, notes }, boxed(ports)))
             }
         }
+    }
+
+    /// Whether the interface is still one that could be opened.
+    pub(super) fn check(&self, interface: &Interface) -> Result<(), PortError> {
+        match &self.steering {
+            Some(steering) => AfXdp::check(interface, steering.hook()),
+            None => interface.refuse_merging(),
+        }
+    }
+
+    /// With AF_XDP, the device by which passed frames reach the kernel.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 
     /// Has frames come that are for a configuration's addresses.

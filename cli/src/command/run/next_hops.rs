@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use maglane_sw::io::interface::Interface;
 use maglane_sw::io::next_hop::{NextHop, NextHops};
-use maglane_table::{Config, Mac};
+use maglane_table::Mac;
 
 /// How long a next hop has to answer at the start: the kernel asks once a second, and what is there answers at once.
 const PATIENCE: Duration = Duration::from_millis(2_500);
@@ -29,13 +29,13 @@ impl Neighbours {
         Ok(Self { kernel: NextHops::new(interface)?, interface: interface.name().to_owned(), known })
     }
 
-    /// Finds the next hops that a configuration does not name, and waits for those that are being asked. What is to be said
-    /// of those that are not there is returned: a backend that is gone keeps no other from being served.
-    pub(super) fn find(&mut self, config: &Config) -> Result<Vec<String>> {
+    /// Finds the next hops of backends, and waits for those that are being asked. What is to be said of those that are not
+    /// there is returned: a backend that is gone keeps no other from being served.
+    pub(super) fn find(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<Vec<String>> {
         let until = Instant::now() + PATIENCE;
         loop {
             let mut silent = Vec::new();
-            for address in config.without_next_hop().collect::<BTreeSet<_>>() {
+            for &address in addresses {
                 match self.kernel.find(address)? {
                     NextHop::Known(mac) => _ = self.known.insert(address, mac),
                     _ if self.known.contains_key(&address) => {}
@@ -66,11 +66,10 @@ impl Neighbours {
         format!("frames to the backend {address} are lost for now: no next_hop_mac is configured for it, and {why}")
     }
 
-    /// Looks again; the addresses whose next hop has changed. One that is silent stays as
-    /// it was.
-    pub(super) fn refresh(&mut self, config: &Config) -> Result<Vec<(IpAddr, Mac)>> {
+    /// Looks again; the addresses whose next hop has changed. One that is silent stays as it was.
+    pub(super) fn refresh(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<Vec<(IpAddr, Mac)>> {
         let mut changed = Vec::new();
-        for address in config.without_next_hop().collect::<BTreeSet<_>>() {
+        for &address in addresses {
             if let NextHop::Known(mac) = self.kernel.find(address)?
                 && self.known.insert(address, mac) != Some(mac)
             {

@@ -1,9 +1,10 @@
 //! Who the ids are, in the configuration's words.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use maglane_spec::row::BackendRow;
-use maglane_table::Config;
+use maglane_table::Ids;
 use serde::Serialize;
 
 use crate::output::printable;
@@ -11,8 +12,8 @@ use crate::output::printable;
 /// The names of services and backends, by id.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
-    pub(super) services: Vec<String>,
-    pub(super) backends: Vec<String>,
+    pub(super) services: BTreeMap<u16, String>,
+    pub(super) backends: BTreeMap<u16, String>,
 }
 
 /// An id with its name; none when a table has an id that the configuration does not.
@@ -23,25 +24,20 @@ pub(super) struct Named {
 }
 
 impl Names {
-    /// The names of a configuration.
-    pub(crate) fn of(config: &Config) -> Self {
-        // Services and backends come by ascending ids, which are counted from 0 without gaps.
-        let names = config.names();
-        let backends = names.services.iter().flat_map(|service| &service.backends);
-        Self {
-            services: names.services.iter().map(|service| service.name.clone()).collect(),
-            backends: backends.map(|backend| backend.name.clone()).collect(),
-        }
+    /// The names of a configuration, by its ids.
+    pub(crate) fn of(ids: &Ids) -> Self {
+        let owned = |(id, name): (u16, &str)| (id, name.to_owned());
+        Self { services: ids.service_names().map(owned).collect(), backends: ids.backend_names().map(owned).collect() }
     }
 
     /// A service.
     pub(super) fn service(&self, id: u16) -> Named {
-        Named { id, name: self.services.get(usize::from(id)).cloned() }
+        Named { id, name: self.services.get(&id).cloned() }
     }
 
     /// A backend.
     pub(super) fn backend(&self, id: u16) -> Named {
-        Named { id, name: self.backends.get(usize::from(id)).cloned() }
+        Named { id, name: self.backends.get(&id).cloned() }
     }
 }
 
@@ -66,11 +62,14 @@ pub(super) fn backend_state(state: u8) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use maglane_table::Config;
+
     use super::*;
 
     #[test]
     fn names_reach_a_terminal_as_text_only() {
-        let names = Names { services: vec!["a\u{1b}[2J".to_owned()], backends: vec!["b\u{202e}\n".to_owned()] };
+        let names =
+            Names { services: [(0, "a\u{1b}[2J".to_owned())].into(), backends: [(0, "b\u{202e}\n".to_owned())].into() };
         assert_eq!(names.service(0).to_string(), r"a\u{1b}[2J (id 0)");
         assert_eq!(names.backend(0).to_string(), r"b\u{202e}\n (id 0)");
         assert_eq!(names.backend(1).to_string(), "unknown (id 1)");
@@ -79,7 +78,7 @@ mod tests {
     #[test]
     fn ids_run_on_over_the_services() {
         let text = include_str!("../../../../examples/web.toml");
-        let names = Names::of(&Config::parse("web.toml", text).unwrap());
+        let names = Names::of(&Ids::fresh(&Config::parse("web.toml", text).unwrap()));
         assert_eq!(names.service(1).name.as_deref(), Some("web-tls"));
         assert_eq!(names.backend(7).name.as_deref(), Some("web-5"));
         assert_eq!(names.backend(8).name.as_deref(), Some("10.1.0.53"));

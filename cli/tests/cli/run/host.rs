@@ -15,7 +15,7 @@ fn ip_offset(frame: &[u8]) -> usize {
 }
 
 /// The outer destination and the inner packet of a frame in a tunnel.
-fn tunnelled(frame: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn tunnelled(frame: &[u8]) -> Option<(&[u8], &[u8])> {
     let ip = &frame[ip_offset(frame)..];
     let (protocol, destination, gre) =
         if ip[0] >> 4 == 6 { (ip[6], &ip[24..40], &ip[40..]) } else { (ip[9], &ip[16..20], &ip[20..]) };

@@ -31,7 +31,7 @@ const SILENCE: Duration = Duration::from_millis(200);
 /// in one that has, and everything that it leaves ends with that.
 pub(super) fn is_inside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
-        // What runs has things there by the name of its interface, and all tests have one of that name.
+        // What runs has things there, of which a test looks at its own.
         let mounted = Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/run"]).status();
         assert!(mounted.unwrap().success());
         return true;
@@ -139,14 +139,22 @@ impl Machine {
         line.trim_end().to_owned()
     }
 
-    /// Its standard error, line by line.
-    pub(super) fn stderr(&mut self) -> BufReader<ChildStderr> {
-        BufReader::new(self.child.stderr.take().unwrap())
+    /// What it says from now on.
+    pub(super) fn stderr(&mut self) -> Stderr {
+        Stderr(BufReader::new(self.child.stderr.take().unwrap()))
     }
 
     pub(super) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([name, &self.child.id().to_string()]).status();
         assert!(status.unwrap().success());
+    }
+
+    /// Has it read another `site.toml`; what it says until it has said something.
+    #[track_caller]
+    pub(super) fn reload(&self, folder: &Folder, stderr: &mut Stderr, config: &str, says: &str) -> String {
+        folder.put("site.toml", config);
+        self.signal("-HUP");
+        stderr.until(says)
     }
 
     /// What it has done, at its end.
@@ -165,6 +173,34 @@ impl Machine {
             own.read_to_string(&mut stderr).unwrap();
         }
         Ran { code: status.code().unwrap(), stdout, stderr }
+    }
+}
+
+/// What a machine says on its standard error.
+pub(super) struct Stderr(BufReader<ChildStderr>);
+
+impl Stderr {
+    /// All that it says until it has said something.
+    #[track_caller]
+    pub(super) fn until(&mut self, says: &str) -> String {
+        self.until_all(&[says])
+    }
+
+    /// The same of several things, in any order.
+    #[track_caller]
+    pub(super) fn until_all(&mut self, says: &[&str]) -> String {
+        let mut told = String::new();
+        while !says.iter().all(|says| told.contains(says)) {
+            assert!(self.0.read_line(&mut told).unwrap() > 0, "{says:?} is not in {told}");
+        }
+        told
+    }
+
+    /// All that it says until its end.
+    pub(super) fn rest(&mut self) -> String {
+        let mut told = String::new();
+        self.0.read_to_string(&mut told).unwrap();
+        told
     }
 }
 

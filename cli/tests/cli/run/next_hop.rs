@@ -1,7 +1,5 @@
 //! Next hops that the configuration does not name: asked of the machine's routes and neighbour table.
 
-use std::io::BufRead;
-
 use maglane_sw::io::interface::Interface;
 
 use super::frames::{VIP, VIP_6, segment, segment_6};
@@ -58,10 +56,7 @@ fn next_hops_are_those_of_the_neighbour_table_and_are_followed() {
     // One of them is another machine by now.
     let mut stderr = machine.stderr();
     machine.ip("neigh replace 10.1.0.1 lladdr 02:00:00:00:00:77 nud permanent dev near");
-    let mut told = String::new();
-    while !told.contains("the next hop of 10.1.0.1 is 02:00:00:00:00:77 now") {
-        assert!(stderr.read_line(&mut told).unwrap() > 0, "{told}");
-    }
+    stderr.until("the next hop of 10.1.0.1 is 02:00:00:00:00:77 now");
     let mut both = [far, [2, 0, 0, 0, 0, 0x77]];
     both.sort_unstable();
     assert_eq!(next_hops(wire), both);
@@ -82,24 +77,17 @@ fn next_hops_that_are_not_there_are_named_and_keep_no_other_from_being_served() 
     }
     assert!(machine.line().starts_with("{\"end\":false"));
     let mut stderr = machine.stderr();
-    let mut heard = |says: &[&str]| {
-        let mut told = String::new();
-        while !says.iter().all(|says| told.contains(says)) {
-            assert!(stderr.read_line(&mut told).unwrap() > 0, "{says:?} is not in {told}");
-        }
-        told
-    };
-    let told = heard(&["2001:db8:1::12 are lost for now"]);
+    let told = stderr.until("2001:db8:1::12 are lost for now");
     assert!(
         told.contains("the backend 10.1.0.2 are lost for now: no next_hop_mac is configured for it, and its next hop")
     );
     assert!(told.contains("fd00::1 does not answer at near") && !told.contains("10.1.0.1 "), "{told}");
     // A file that is read again may well name one that is gone, and those that are known stay so.
     machine.signal("-HUP");
-    heard(&["site.toml: read again"]);
+    stderr.until("site.toml: read again");
     ip("addr add 10.1.0.2/16 dev far");
     ip("addr add fd00::1/64 dev far nodad");
-    heard(&[
+    stderr.until_all(&[
         "the next hop of 10.1.0.2 is ",
         "the next hop of 2001:db8:1::11 is ",
         "the next hop of 2001:db8:1::12 is ",

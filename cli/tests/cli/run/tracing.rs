@@ -1,7 +1,7 @@
 //! Frames of a tuple are explained while others flow: as `maglane replay --trace` explains them, and nothing else changes.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr, ChildStdout, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use maglane_sw::engine::Frame;
 use maglane_sw::io::capture::CaptureWriter;
@@ -144,6 +144,21 @@ fn frames_of_a_tuple_are_told_as_replay_tells_them_and_no_others() {
     assert_eq!((&total["end"], &total["frames"]), (&json!(true), &json!(frames.len())));
 }
 
+/// The command on a machine.
+fn trace(machine: &Machine, folder: &Folder) -> Command {
+    let mut command = machine.command(env!("CARGO_BIN_EXE_maglane"));
+    command.args(["trace", "--interface", "near"]).current_dir(folder.path("."));
+    command
+}
+
+/// Has it refused there.
+#[track_caller]
+fn refuses(machine: &Machine, folder: &Folder, says: &str) {
+    let output = trace(machine, folder).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && stderr.starts_with("error: ") && stderr.contains(says), "{stderr}");
+}
+
 /// A `maglane trace` that is attached.
 struct Attached {
     child: Child,
@@ -152,9 +167,10 @@ struct Attached {
 }
 
 impl Attached {
-    fn new(folder: &Folder, words: &[&str]) -> Self {
-        let mut command = folder.command(&[&["trace", "--interface", "near"], words].concat());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    /// One on a machine.
+    fn new(machine: &Machine, folder: &Folder, words: &[&str]) -> Self {
+        let mut command = trace(machine, folder);
+        let mut child = command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut note = String::new();
@@ -194,7 +210,7 @@ fn who_attaches_while_traffic_flows_is_told_and_whoever_goes_is_not_missed() {
     let frames = [other, syn.clone(), damaged];
     assert_eq!(wire.exchange(&frames, 2).len(), 2, "nobody looks on");
 
-    let mut first = Attached::new(&folder, &[TUPLE]);
+    let mut first = Attached::new(&machine, &folder, &[TUPLE]);
     assert_eq!(wire.exchange(&frames, 2).len(), 2);
     let [hit, refused] = [first.record(), first.record()];
     assert!(hit.starts_with("frame 1, ") && hit.contains("of tcp 198.51.100.7:39999 to 192.0.2.10:80"), "{hit}");
@@ -206,12 +222,12 @@ fn who_attaches_while_traffic_flows_is_told_and_whoever_goes_is_not_missed() {
     assert!(refused.contains("ends here    ") && refused.contains("checksum"), "{refused}");
     assert!(refused.contains("drop_ipv4_checksum") && refused.contains("frame 2, "), "{refused}");
     // One at a time.
-    folder.refused(&["trace", "--interface", "near"], "another `maglane trace` is attached");
+    refuses(&machine, &folder, "another `maglane trace` is attached");
     // Killed, it leaves nothing behind.
     first.child.kill().unwrap();
     assert_eq!((first.ended().0, wire.exchange(&frames, 2).len()), (None, 2));
 
-    let second = Attached::new(&folder, &["dst=192.0.2.20", "--json", "--count", "2"]);
+    let second = Attached::new(&machine, &folder, &["dst=192.0.2.20", "--json", "--count", "2"]);
     let first_piece = pieces(&datagram(VIP_GAME, PORT, &[7; 900]), 9, 400);
     wire.exchange(&[first_piece[1].clone(), syn, first_piece[0].clone()], 2);
     let (code, stdout, stderr) = second.ended();
@@ -221,13 +237,13 @@ fn who_attaches_while_traffic_flows_is_told_and_whoever_goes_is_not_missed() {
     assert_eq!((fates, stdout.lines().count()), (vec!["held", "fragment_forwarded"], 2), "{stdout}");
 
     // One whose reader has gone ends too.
-    let Attached { mut child, stdout, stderr: _open } = Attached::new(&folder, &["dst=192.0.2.10"]);
+    let Attached { mut child, stdout, stderr: _open } = Attached::new(&machine, &folder, &["dst=192.0.2.10"]);
     drop(stdout);
     wire.exchange(&[ping()], 1);
     assert_eq!(child.wait().unwrap().code(), Some(0));
 
     // Everything, until the run ends.
-    let third = Attached::new(&folder, &[]);
+    let third = Attached::new(&machine, &folder, &[]);
     wire.exchange(&[ping()], 1);
     machine.signal("-TERM");
     let ran = machine.ended().ended(0);
@@ -235,8 +251,7 @@ fn who_attaches_while_traffic_flows_is_told_and_whoever_goes_is_not_missed() {
     assert_eq!((code, &*stderr), (Some(0), "note: the run has ended\n"));
     assert!(stdout.contains("pass_icmp") && stdout.contains("echo_answered: the ping was answered"), "{stdout}");
     assert_eq!((records(&ran.stdout).len(), &*ran.stderr), (0, ""), "the run's own output has none of it");
-    let none =
-        folder.refused(&["trace", "--interface", "near"], "/run/maglane/near.sock: no `maglane run` listens there");
+    let none = folder.refused(&["trace", "--interface", "near"], ".sock: no `maglane run` listens there; start one");
     assert!(none.stderr.contains("--control"), "{}", none.stderr);
 }
 
@@ -264,18 +279,54 @@ fn socket_is_one_runs_and_wherever_it_is_told_to_be() {
     assert!(refusal.starts_with("error: a.sock: another `maglane run` listens there"), "{refusal}");
     assert_eq!(machine.line(), "refused");
     assert!(machine.line().starts_with("{\"end\":false"));
-    let attached = Attached::new(&folder, &["--control", "a.sock", "--count", "1"]);
+    let attached = Attached::new(&machine, &folder, &["--control", "a.sock", "--count", "1"]);
     Wire::new().exchange(&[ping()], 1);
     assert_eq!(attached.ended().0, Some(0));
     machine.signal("-INT");
     machine.ended().ended(0);
     assert_eq!(folder.files(), ["site.toml"]);
     // Without a place for it, it runs as well, and says so.
-    let script = format!("mkdir /run/maglane /run/maglane/near.sock; exec \"$0\" {run} --json");
+    let path = "/run/maglane/near-$(stat -L -c %i /proc/self/ns/net).sock";
+    let script = format!("mkdir -p {path}; exec \"$0\" {run} --json");
     let mut machine = Machine::new(&folder, &script);
     assert!(machine.line().starts_with("{\"end\":false"));
     machine.signal("-INT");
     let ran = machine.ended().ended(0);
-    let says = "note: `maglane trace` will find nobody here: /run/maglane/near.sock: no socket";
-    assert!(ran.stderr.starts_with(says), "{}", ran.stderr);
+    let says = "note: `maglane trace` will find nobody here: /run/maglane/near-";
+    assert!(ran.stderr.starts_with(says) && ran.stderr.contains(".sock: no socket"), "{}", ran.stderr);
+}
+
+#[test]
+fn runs_of_two_network_namespaces_have_a_socket_each_for_interfaces_of_one_name() {
+    if !is_inside("run::tracing::runs_of_two_network_namespaces_have_a_socket_each_for_interfaces_of_one_name") {
+        return;
+    }
+    let folder = site();
+    let machine = Machine::running(&folder, 1, "");
+    // Another one beside it, that tells frames to its own terminal.
+    let script = "ip link add near type veth peer name peer; ip link set peer up; ip link set near up; \
+                  ip -6 route add blackhole 2001:db8::10/128; \
+                  \"$0\" run --config site.toml --interface near --trace dport=80 --json & run=$!; read end; \
+                  \"$0\" trace --interface near; kill -TERM $run; wait $run";
+    let mut other = Command::new("unshare")
+        .args(["--net", "sh", "-c", script, env!("CARGO_BIN_EXE_maglane")])
+        .current_dir(folder.path("."))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(other.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("{\"end\":false"), "{line}");
+    let attached = Attached::new(&machine, &folder, &["--count", "1"]);
+    Wire::new().exchange(&[ping()], 1);
+    assert_eq!(attached.ended().0, Some(0));
+    drop(other.stdin.take());
+    let output = other.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("refused: the run was started with --trace") && output.status.success(), "{stderr}");
+    machine.signal("-TERM");
+    machine.ended().ended(0);
+    assert!(std::fs::read_dir("/run/maglane").unwrap().next().is_none(), "sockets go with their runs");
 }

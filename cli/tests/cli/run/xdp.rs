@@ -4,6 +4,7 @@
 //! Method: as with packet sockets; what the machine's kernel receives is recorded by tcpdump, which sees what is left after
 //! an XDP program.
 
+mod busy;
 mod refusals;
 
 use std::io::BufRead;
@@ -78,12 +79,18 @@ fn without_bytes(counts: &mut Value) {
     counts.as_object_mut().unwrap().values_mut().for_each(|count| count["bytes"] = Value::Null);
 }
 
-fn live_frames_leave_as_replayed([hook, shown]: [&str; 2], frames: &[Vec<u8>], queues: usize, workers: usize) {
+fn live_frames_leave_as_replayed(
+    [hook, shown]: [&str; 2],
+    frames: &[Vec<u8>],
+    queues: usize,
+    workers: usize,
+    options: &str,
+) {
     let [steered, _] = split(frames);
     let (mut expected, report) = replayed(&steered);
     assert!(frames.len() < super::MANY || expected.len() >= 100_000, "{}", expected.len());
     let folder = site();
-    let options = format!("--mode af-xdp --xdp {hook} --workers {workers}");
+    let options = format!("--mode af-xdp --xdp {hook} --workers {workers} {options}");
     let machine = Machine::running(&folder, queues, &options);
     assert!(machine.ip("link show near").contains(shown), "{}", machine.ip("link show near"));
     let pieces = usize::try_from(report["verdicts"]["pass_fragment"]["packets"].as_u64().unwrap()).unwrap();
@@ -111,14 +118,14 @@ fn live_frames_leave_as_replayed([hook, shown]: [&str; 2], frames: &[Vec<u8>], q
 #[test]
 fn live_frames_of_the_native_hook_leave_in_order_and_byte_for_byte_as_replayed() {
     if is_inside("run::xdp::live_frames_of_the_native_hook_leave_in_order_and_byte_for_byte_as_replayed") {
-        live_frames_leave_as_replayed(NATIVE, &traffic(super::MANY), 1, 1);
+        live_frames_leave_as_replayed(NATIVE, &traffic(super::MANY), 1, 1, "");
     }
 }
 
 #[test]
 fn live_frames_of_the_generic_hook_leave_in_order_and_byte_for_byte_as_replayed() {
     if is_inside("run::xdp::live_frames_of_the_generic_hook_leave_in_order_and_byte_for_byte_as_replayed") {
-        live_frames_leave_as_replayed(GENERIC, &traffic(super::MANY), 1, 1);
+        live_frames_leave_as_replayed(GENERIC, &traffic(super::MANY), 1, 1, "");
     }
 }
 
@@ -126,7 +133,7 @@ fn live_frames_of_the_generic_hook_leave_in_order_and_byte_for_byte_as_replayed(
 fn live_frames_of_five_queues_leave_once_by_two_workers_and_by_one() {
     if is_inside("run::xdp::live_frames_of_five_queues_leave_once_by_two_workers_and_by_one") {
         for (hook, workers) in [(NATIVE, 2), (NATIVE, 1), (GENERIC, 2)] {
-            live_frames_leave_as_replayed(hook, &traffic(12_000), 5, workers);
+            live_frames_leave_as_replayed(hook, &traffic(12_000), 5, workers, "");
         }
     }
 }
@@ -287,14 +294,7 @@ fn hangup_steers_to_addresses_that_are_new_and_no_more_to_those_that_are_gone() 
         };
         let (web, game) = (VIP, [192, 0, 2, 20]);
         assert_eq!([left(&machine, web), left(&machine, game)], [false, true]);
-        let mut hang_up = |config: &str, says: &str| {
-            folder.put("site.toml", config);
-            machine.signal("-HUP");
-            let mut told = String::new();
-            while !told.contains(says) {
-                assert!(stderr.read_line(&mut told).unwrap() > 0, "{says:?} is not in {told}");
-            }
-        };
+        let mut hang_up = |config: &str, says: &str| machine.reload(&folder, &mut stderr, config, says);
         hang_up(SITE, "site.toml: read again");
         assert_eq!([left(&machine, web), left(&machine, game)], [false, false]);
         hang_up(&SITE.replace("\"lab\"", "\"sume\""), "the old tables go on");

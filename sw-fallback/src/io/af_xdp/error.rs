@@ -94,6 +94,17 @@ pub enum XdpError {
         /// What a queue needs.
         kbytes: u64,
     },
+    /// The kernel does not poll sockets without interrupts.
+    #[error(
+        "{name}: this kernel has no busy polling of AF_XDP sockets ({source}): it takes Linux 5.11, built with \
+         CONFIG_NET_RX_BUSY_POLL; leave --busy-poll away"
+    )]
+    BusyPoll {
+        /// The interface.
+        name: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
     /// More virtual addresses than the program can know.
     #[error("{name}: {count} virtual addresses are more than the {count_max} that can be told to the XDP program")]
     Addresses {

@@ -86,6 +86,27 @@ impl Socket {
         set(libc::SO_SNDBUFFORCE).or_else(|_| set(libc::SO_SNDBUF))
     }
 
+    /// Has the driver look for frames whenever the kernel is woken to receive, and prefers that to interrupts.
+    ///
+    /// # Source
+    /// Linux, `Documentation/networking/napi.rst`, "Busy polling".
+    pub(super) fn prefer_busy_poll(&self, microseconds: u32) -> io::Result<()> {
+        for (option, value) in [
+            (libc::SO_PREFER_BUSY_POLL, 1),
+            (libc::SO_BUSY_POLL, microseconds),
+            (libc::SO_BUSY_POLL_BUDGET, BUSY_POLL_FRAMES),
+        ] {
+            option::set(self.0.as_fd(), libc::SOL_SOCKET, option, &value)?;
+        }
+        Ok(())
+    }
+
+    /// For how many microseconds it is polled, if that is preferred to interrupts.
+    pub(super) fn busy_poll(&self) -> Option<u32> {
+        let get = |option| option::get::<u32>(self.0.as_fd(), libc::SOL_SOCKET, option).ok();
+        get(libc::SO_PREFER_BUSY_POLL).filter(|&preferred| preferred != 0).and_then(|_| get(libc::SO_BUSY_POLL))
+    }
+
     /// Binds it to a queue of an interface. It is told when the kernel wants to be woken; without `copy`, frames are not
     /// copied where the driver can do that.
     pub(super) fn bind(&self, index: libc::c_int, queue: u32, copy: bool) -> io::Result<()> {
@@ -148,5 +169,7 @@ impl AsRawFd for Socket {
     }
 }
 
+/// Frames that the driver looks at in a poll, at most: as many as in one that an interrupt has begun (`NAPI_POLL_WEIGHT`).
+const BUSY_POLL_FRAMES: u32 = 64;
 const AF_XDP: libc::sa_family_t = 44;
 const _: () = assert!(AF_XDP as libc::c_int == libc::AF_XDP);

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use etherparse::{Ipv4Header, PacketBuilder};
 use maglane_spec::FlowOutcome;
 use maglane_sw::fast::{Datapath, HEADROOM, LOOK};
-use maglane_table::Config;
+use maglane_table::{Config, Ids};
 
 use super::*;
 use crate::args::Mode;
@@ -33,7 +33,7 @@ impl Site {
         let datapath = Arc::new(Datapath::new(image.geometry).unwrap());
         datapath.load(Arc::new(image)).unwrap();
         let slow = Mutex::new(SlowPath::new(Arc::clone(&datapath)));
-        Self { worker: Worker::new(Arc::clone(&datapath)), names: Names::of(&config), slow, datapath }
+        Self { worker: Worker::new(Arc::clone(&datapath)), names: Names::of(&Ids::fresh(&config)), slow, datapath }
     }
 
     fn process(&mut self, watcher: &mut Watcher<'_>, time_ns: u64, frames: &[Vec<u8>]) -> Ends {

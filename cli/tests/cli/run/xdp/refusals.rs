@@ -44,6 +44,7 @@ fn interface_that_cannot_be_served_is_refused_with_what_mends_it() {
         ),
         ("ip link add maglane-near type bridge", "", native, "maglane-near: there is a device of this name"),
         (":", "", "--interface near --mode af-packet --xdp native", "--xdp is an option of --mode af-xdp"),
+        (":", "", "--interface near --mode af-packet --busy-poll 50", "--busy-poll is an option of --mode af-xdp"),
         (":", "", "--interface near --pin 0,0", "--pin names 2 processors for 1 worker: name one for each"),
         (":", "", "--interface near --pin 1023", "--pin: this process may not run on processor 1023"),
     ] {
