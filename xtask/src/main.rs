@@ -26,7 +26,7 @@ const STEPS: &[Step] = &[
     Step::Run("format-fuzz", &["cargo", "fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
     Step::Check("tidy", tidy::check),
     Step::Run("clippy", &["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-    Step::Run("no-lab", &["cargo", "check", "--locked", "--no-default-features", "-p", "maglane"]),
+    Step::Run("no-lab", &["cargo", "check", "--locked", "--workspace", "--no-default-features"]),
     Step::Maglane(
         "verilog",
         &["rtl", "emit", "--profile", "sume", "--profile", "alveo", "--out", "hw/verilog", "--check"],
