@@ -53,7 +53,7 @@ pub(crate) struct RunArgs {
     /// Where AF_XDP takes frames from the kernel; without it as `auto`
     #[arg(long, value_enum, value_name = "HOOK")]
     pub(crate) xdp: Option<Xdp>,
-    /// How long a worker looks for frames again and again before it sleeps, with AF_XDP: sooner there, and always at work
+    /// How long a worker looks for frames again and again before it sleeps, with AF_XDP: sooner there, for more work
     #[arg(long, value_name = "MICROSECONDS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) busy_poll: Option<u32>,
     /// Threads that share the interface, each flow's frames at one; with AF_XDP no more than the interface has queues

@@ -90,6 +90,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
             })
             .collect();
         let mut told = Ok(());
+        // Of next hops, so that it is said once.
+        let mut failed = String::new();
         let mut next = Instant::now() + INTERVAL;
         while told.is_ok() && !workers.iter().any(thread::ScopedJoinHandle::is_finished) {
             match signals.wait(next.saturating_duration_since(Instant::now()).min(tracing::LOOK)) {
@@ -122,9 +124,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<bool> {
                 Ok(())
             });
             if told.is_ok() && Instant::now() >= next {
-                if let Err(error) = site.follow(&datapath) {
-                    output::error(&error.context("the next hops stay as they were"));
+                let followed = site.follow(&datapath);
+                let text = followed.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                if let Err(error) = followed
+                    && text != failed
+                {
+                    output::error(&error.context("next hops stay as they were"));
                 }
+                failed = text;
                 if machine.look(&site, &inlet) {
                     report.keep_lines();
                 }

@@ -130,7 +130,7 @@ impl AfXdp {
                 Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP) => {
                     XdpError::BusyPoll { name: self.interface.name().to_owned(), source }.into()
                 }
-                _ => XdpError::of(&self.interface, "have it polled without interrupts", source),
+                _ => XdpError::of(&self.interface, "have it polled busily", source),
             })?;
         }
         self.busy = Duration::from_micros(microseconds.into());

@@ -36,6 +36,8 @@ pub enum NextHop {
 pub struct NextHops {
     interface: Interface,
     socket: Socket,
+    /// Number of the last request: an answer to an earlier one, that came too late, is not taken for this one's.
+    number: u32,
 }
 
 impl NextHops {
@@ -51,7 +53,7 @@ impl NextHops {
             Ok(socket)
         };
         match open() {
-            Ok(socket) => Ok(Self { interface: interface.clone(), socket }),
+            Ok(socket) => Ok(Self { interface: interface.clone(), socket, number: 0 }),
             Err(source) => Err(Self::failed(interface, source)),
         }
     }
@@ -91,7 +93,7 @@ impl NextHops {
     }
 
     /// Who is next on the way to an address out of this interface.
-    fn route(&self, address: IpAddr) -> io::Result<Option<Way>> {
+    fn route(&mut self, address: IpAddr) -> io::Result<Option<Way>> {
         let mut route = RouteMessage::default();
         route.header = RouteHeader {
             address_family: family(address),
@@ -124,7 +126,7 @@ impl NextHops {
     }
 
     /// What the neighbour table has of an address on the interface's wire.
-    fn neighbour(&self, address: IpAddr) -> io::Result<(Option<[u8; 6]>, NeighbourState)> {
+    fn neighbour(&mut self, address: IpAddr) -> io::Result<(Option<[u8; 6]>, NeighbourState)> {
         let message = RouteNetlinkMessage::GetNeighbour(self.entry(address, NeighbourFlags::empty()));
         match self.request(message, 0)? {
             Ok(Some(RouteNetlinkMessage::NewNeighbour(entry))) => {
@@ -141,7 +143,7 @@ impl NextHops {
     }
 
     /// Has the kernel find out whether an address is there; whether this process may is returned.
-    fn probe(&self, address: IpAddr) -> io::Result<bool> {
+    fn probe(&mut self, address: IpAddr) -> io::Result<bool> {
         let entry = self.entry(address, NeighbourFlags::Use);
         let answer = self.request(RouteNetlinkMessage::NewNeighbour(entry), NLM_F_CREATE | NLM_F_REPLACE)?;
         Ok(!answer.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied))
@@ -160,7 +162,7 @@ impl NextHops {
 
     /// Asks the kernel, and yields its answer; none when it is only that it was done. Within is what the kernel refuses.
     fn request(
-        &self,
+        &mut self,
         message: RouteNetlinkMessage,
         flags: u16,
     ) -> io::Result<Result<Option<RouteNetlinkMessage>, io::Error>> {
@@ -168,13 +170,20 @@ impl NextHops {
         // Without an acknowledgement, what has no answer would have none.
         let ack = if flags == 0 { 0 } else { netlink_packet_core::NLM_F_ACK };
         request.header.flags = NLM_F_REQUEST | flags | ack;
+        self.number = self.number.wrapping_add(1);
+        request.header.sequence_number = self.number;
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
         self.socket.send(&bytes, 0)?;
-        let (answer, _) = self.socket.recv_from_full()?;
-        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        let answer = loop {
+            let (answer, _) = self.socket.recv_from_full()?;
+            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+            if answer.header.sequence_number == self.number {
+                break answer;
+            }
+        };
         match answer.payload {
             NetlinkPayload::InnerMessage(answer) => Ok(Ok(Some(answer))),
             NetlinkPayload::Error(error) if error.code.is_some() => Ok(Err(error.to_io())),

@@ -223,6 +223,7 @@ proptest! {
             for (&id, flow) in &flows {
                 let row = image.backends[usize::from(id)];
                 prop_assert_eq!(IpAddr::from([row.address[0], row.address[1], row.address[2], row.address[3]]), flow.2);
+                prop_assert_ne!(row.state, BackendRow::STATE_DOWN);
                 prop_assert!(own.get(&id).is_none_or(|own| own == flow), "{:?} has the id of {:?}", own.get(&id), flow);
                 // Whose frames it takes: those of the flow's service, or of one that is not there.
                 let services = image.services.iter().filter(|service| service.flags != 0);

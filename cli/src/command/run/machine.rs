@@ -1,7 +1,7 @@
 //! What a server must be so that frames leave it as the tables say, and only so; looked at while it serves, too.
 //!
-//! A start is refused where it is not so. Later nothing is: what becomes wrong is told once, with what mends it, and once
-//! when it has been mended. Its unit of work is a look, every few seconds.
+//! A start is refused where it is not so, and a file with addresses of which it is not so. What becomes wrong later is told
+//! once, with what mends it, and once when it has been mended. Its unit of work is a look, every few seconds.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +28,8 @@ pub(super) struct Trouble {
     what: String,
     /// What comes of it, and what mends it.
     then: String,
+    /// The virtual address that it is about.
+    address: Option<IpAddr>,
 }
 
 /// What is wrong with this machine, as far as it has been told.
@@ -58,9 +60,9 @@ impl Machine {
         self.next = Instant::now() + PAUSE;
         let now = self.troubles(site, inlet);
         let new = now.iter().filter(|&(what, _)| !self.told.contains_key(what));
-        let new = output::first_of(new.map(|(_, trouble)| trouble.to_string()), "other address");
-        let mended = self.told.keys().filter(|&what| !now.contains_key(what));
-        let mended = output::first_of(mended.map(|what| format!("no longer so: {what}")), "other address");
+        let new = texts(new.map(|(_, trouble)| (trouble.address, trouble.to_string())));
+        let mended = self.told.iter().filter(|&(what, _)| !now.contains_key(what));
+        let mended = texts(mended.map(|(what, trouble)| (trouble.address, format!("no longer so: {what}"))));
         new.iter().for_each(|text| output::warning(text));
         mended.iter().for_each(|text| output::note(text));
         self.told = now;
@@ -80,6 +82,13 @@ impl Machine {
         };
         troubles.into_iter().map(|trouble| (trouble.what.clone(), trouble)).collect()
     }
+}
+
+/// All that are not of an address, and the first of those that are: there may be very many.
+fn texts(troubles: impl Iterator<Item = (Option<IpAddr>, String)>) -> Vec<String> {
+    let (others, of_addresses): (Vec<_>, Vec<_>) = troubles.partition(|(address, _)| address.is_none());
+    let of_addresses = output::first_of(of_addresses.into_iter().map(|(_, text)| text), "other address");
+    others.into_iter().map(|(_, text)| text).chain(of_addresses).collect()
 }
 
 impl fmt::Display for Trouble {
@@ -118,7 +127,7 @@ pub(super) fn of_address(address: IpAddr, interface: &Interface, mode: Mode) -> 
         ),
         Destination::Elsewhere | Destination::Unreachable | Destination::Dropped => return None,
     };
-    Some(Trouble { what, then })
+    Some(Trouble { what, then, address: Some(address) })
 }
 
 /// Frames to another MAC address than the interface's do not come in by themselves.
@@ -130,16 +139,25 @@ pub(super) fn of_mac(ours: Mac, interface: &Interface) -> Option<Trouble> {
             ": what comes to the latter is passed as pass_other_mac; set mac = \"{mac}\" in [datapath], or have the \
              interface take frames to the former (ip link set {name} promisc on)"
         ),
+        address: None,
     })
 }
 
 /// The device by which passed frames reach the kernel was given the interface's MAC address.
 fn of_host(host: &str, interface: &Interface) -> Option<Trouble> {
     let (name, mac) = (interface.name(), mac_text(interface.mac()));
-    let own = Interface::find(host).ok()?.mac();
+    let own = match Interface::find(host) {
+        Ok(host) => host.mac(),
+        Err(PortError::Unknown { .. }) => {
+            let then = ", so what is passed does not reach the kernel; start again".to_owned();
+            return Some(Trouble { what: format!("{host} has been removed"), then, address: None });
+        }
+        Err(error) => return of_port(&error),
+    };
     (own != interface.mac()).then(|| Trouble {
         what: format!("the MAC address of {host} is {}, that of {name} is {mac}", mac_text(own)),
         then: format!(", so the kernel does not take what is passed to it: ip link set {host} address {mac}"),
+        address: None,
     })
 }
 
@@ -154,7 +172,7 @@ fn of_port(error: &PortError) -> Option<Trouble> {
         _ => return None,
     };
     let then = text.strip_prefix(&what).unwrap_or_default().to_owned();
-    Some(Trouble { what, then })
+    Some(Trouble { what, then, address: None })
 }
 
 pub(super) fn mac_text(mac: Mac) -> String {

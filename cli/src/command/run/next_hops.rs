@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use maglane_sw::io::interface::Interface;
 use maglane_sw::io::next_hop::{NextHop, NextHops};
+use maglane_sw::io::port::PortError;
 use maglane_table::Mac;
 
 /// How long a next hop has to answer at the start: the kernel asks once a second, and what is there answers at once.
@@ -66,17 +67,18 @@ impl Neighbours {
         format!("frames to the backend {address} are lost for now: no next_hop_mac is configured for it, and {why}")
     }
 
-    /// Looks again; the addresses whose next hop has changed. One that is silent stays as it was.
-    pub(super) fn refresh(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<Vec<(IpAddr, Mac)>> {
-        let mut changed = Vec::new();
+    /// Looks again; the addresses whose next hop has changed, and why one could not be asked for. One that is silent, or
+    /// could not be asked for, stays as it was.
+    pub(super) fn refresh(&mut self, addresses: &BTreeSet<IpAddr>) -> (Vec<(IpAddr, Mac)>, Option<PortError>) {
+        let (mut changed, mut failed) = (Vec::new(), None);
         for &address in addresses {
-            if let NextHop::Known(mac) = self.kernel.find(address)?
-                && self.known.insert(address, mac) != Some(mac)
-            {
-                changed.push((address, mac));
+            match self.kernel.find(address) {
+                Ok(NextHop::Known(mac)) if self.known.insert(address, mac) != Some(mac) => changed.push((address, mac)),
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(changed)
+        (changed, failed)
     }
 
     /// That of a backend; nobody's as long as there is none.

@@ -59,21 +59,25 @@ impl Site {
         let config = input::config(path)?;
         let known = before.map(|(site, _)| site.neighbours.known().clone()).unwrap_or_default();
         let mut neighbours = Neighbours::new(interface, known)?;
-        let silent = neighbours.find(&config.without_next_hop().collect())?;
         let ids = match before {
             None => Ids::fresh(&config),
             Some((site, datapath)) => site.next_ids(&config, datapath)?,
         };
+        let silent = neighbours.find(&without_next_hop(&config, &ids))?;
         let image = config.image_as(&ids, |address| Some(neighbours.of(address)))?;
         let addresses = addresses(&config);
-        let troubles = addresses.iter().filter_map(|&address| machine::of_address(address, interface, mode));
-        let troubles: Vec<_> = troubles.collect();
+        // Of one that is served already it is only told: a backend has to be drained on a machine that has changed, too.
+        let is_served = |address: &&IpAddr| before.is_some_and(|(site, _)| site.addresses.contains(address));
+        let new = addresses.iter().filter(|address| !is_served(address));
+        let troubles: Vec<_> = new.filter_map(|&address| machine::of_address(address, interface, mode)).collect();
         ensure!(troubles.is_empty(), "{}: {}", path.display(), in_lines(&troubles));
         let since = |id| before.and_then(|(site, _)| site.gone.get(&id).copied());
-        let lost = ids.gone().filter(|&(id, _)| since(id).is_none()).map(|(_, gone)| gone);
-        let mac = machine::of_mac(config.datapath().mac, interface).map(|trouble| trouble.to_string());
-        let notes = mac.into_iter().chain(note_on_geometry(&config)).chain(notes_on_services(&config));
-        let notes = notes.chain(silent).chain(notes_on_gone(lost)).collect();
+        let lost: Vec<&Gone> = ids.gone().filter(|&(id, _)| since(id).is_none()).map(|(_, gone)| gone).collect();
+        // Later, who looks at the machine tells that.
+        let mac = machine::of_mac(config.datapath().mac, interface).filter(|_| before.is_none());
+        let notes = mac.map(|trouble| trouble.to_string()).into_iter();
+        let notes = notes.chain(note_on_geometry(&config)).chain(notes_on_services(&config));
+        let notes = notes.chain(silent).chain(notes_on_gone(&config, &ids, &lost)).collect();
         let gone = ids.gone().map(|(id, _)| (id, since(id).unwrap_or_else(Instant::now))).collect();
         let names = Names::of(&ids);
         Ok((Self { path: path.to_owned(), mode, config, addresses, neighbours, ids, gone, names, notes }, image))
@@ -90,18 +94,15 @@ impl Site {
 
     /// Has frames go where the next hops are now; what has changed is said.
     pub(super) fn follow(&mut self, datapath: &Datapath) -> Result<()> {
-        let gone = self.ids.gone().map(|(_, gone)| &gone.backend);
-        let gone = gone.filter(|backend| self.config.next_hop(backend).is_none()).map(|backend| backend.address);
-        let changed = self.neighbours.refresh(&self.config.without_next_hop().chain(gone).collect())?;
-        if changed.is_empty() {
-            return Ok(());
+        let (changed, failed) = self.neighbours.refresh(&without_next_hop(&self.config, &self.ids));
+        if !changed.is_empty() {
+            let image = self.config.image_as(&self.ids, |address| Some(self.neighbours.of(address)))?;
+            datapath.update(Arc::new(image))?;
         }
-        let image = self.config.image_as(&self.ids, |address| Some(self.neighbours.of(address)))?;
-        datapath.update(Arc::new(image))?;
         for (address, mac) in changed {
             output::note(&format!("the next hop of {address} is {} now", mac_text(mac)));
         }
-        Ok(())
+        Ok(failed.map_or(Ok(()), Err)?)
     }
 
     /// Our MAC address in frames.
@@ -125,14 +126,27 @@ fn may_have_flows(gone: Option<Duration>, flows: u32) -> bool {
     gone.is_none_or(|gone| gone < REST) || flows > 0
 }
 
-/// Backends that have gone with the last file.
-fn notes_on_gone<'a>(gone: impl Iterator<Item = &'a Gone>) -> Vec<String> {
-    let gone = gone.filter(|gone| gone.backend.state != State::Down);
-    let note = |gone: &Gone| {
+/// Backends whose next hop is a neighbour's, those that are gone too.
+fn without_next_hop(config: &Config, ids: &Ids) -> BTreeSet<IpAddr> {
+    let gone = ids.gone().map(|(_, gone)| &gone.backend);
+    let gone = gone.filter(|backend| config.next_hop(backend).is_none()).map(|backend| backend.address);
+    config.without_next_hop().chain(gone).collect()
+}
+
+/// Backends and services that have gone with the last file.
+fn notes_on_gone(config: &Config, ids: &Ids, gone: &[&Gone]) -> Vec<String> {
+    let services: BTreeSet<u16> = (0..config.services().len()).map(|index| ids.service(index)).collect();
+    let (of_those, of_none): (Vec<&Gone>, Vec<&Gone>) =
+        gone.iter().partition(|gone| services.contains(&gone.service()));
+    let backends = of_those.into_iter().filter(|gone| gone.backend.state != State::Down).map(|gone| {
         let (backend, service) = (&gone.backend.identity, gone.service_name());
         format!("{backend} of {service} is no longer there: it takes no new flows, and keeps those that it has")
-    };
-    output::first_of(gone.map(note), "other backend")
+    });
+    let services: BTreeMap<u16, &str> = of_none.iter().map(|gone| (gone.service(), gone.service_name())).collect();
+    let services = services.into_values().map(|service| {
+        format!("{service} is no longer there: no frames to it are forwarded, those of flows that it has included")
+    });
+    [output::first_of(backends, "other backend"), output::first_of(services, "other service")].concat()
 }
 
 fn addresses(config: &Config) -> BTreeSet<IpAddr> {

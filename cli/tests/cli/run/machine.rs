@@ -3,6 +3,7 @@
 //! Method: an administrator who changes it, and does what he is told.
 
 use super::network::{Machine, is_inside};
+use super::reload::READ_AGAIN;
 use super::{SITE, site};
 
 /// How much is told to be wrong, and to be mended.
@@ -33,15 +34,20 @@ fn what_becomes_wrong_is_told_once_and_so_is_that_it_is_mended() {
          set mac = \"02:00:00:00:00:09\" in [datapath]",
     ]);
     assert_eq!(counts(&told), [4, 0], "{told}");
+    // It has been told: a file is taken all the same, for a backend may have to be drained now.
+    assert_eq!(machine.reload(&folder, &mut stderr, SITE, "tables serve\n"), READ_AGAIN);
+    let other = SITE.replacen("2001:db8::10", "fd00::9", 1);
+    let told = machine.reload(&folder, &mut stderr, &other, "the old tables go on\n");
+    assert!(told.starts_with("error: site.toml: fd00::9 is an address of this machine"), "{told}");
     // Nothing is mended by that.
     shell("ip link set near down");
     assert_eq!(stderr.until("near"), "warning: near: the interface is down: ip link set near up\n");
     shell("ip link set near up");
     assert_eq!(stderr.until("near"), "note: no longer so: near: the interface is down\n");
     shell(
-        "ip link set near address 02:00:00:00:00:01; ip addr del 192.0.2.20/32 dev near; \
-         ip -4 route add blackhole 192.0.2.10/32; ip -4 route add blackhole 192.0.2.20/32; \
-         ip -6 route add blackhole 2001:db8::10/128",
+        "ip -4 route add blackhole 192.0.2.10/32; ip -4 route add blackhole 192.0.2.20/32; \
+         ip -6 route add blackhole 2001:db8::10/128; \
+         ip link set near address 02:00:00:00:00:01; ip addr del 192.0.2.20/32 dev near",
     );
     let told = stderr.until_all(&[
         "note: no longer so: 192.0.2.20 is an address of this machine\n",

@@ -9,11 +9,13 @@ use super::{Folder, SITE, host};
 /// A directory with a configuration that names no next hop.
 fn site() -> Folder {
     let folder = Folder::new();
-    let named = "next_hop_mac = \"02:00:00:00:00:fe\"\n";
-    assert!(SITE.contains(named));
-    folder.put("site.toml", SITE.replace(named, ""));
+    assert!(SITE.contains(NAMED));
+    folder.put("site.toml", SITE.replace(NAMED, ""));
     folder
 }
+
+/// That of all backends.
+const NAMED: &str = "next_hop_mac = \"02:00:00:00:00:fe\"\n";
 
 /// The backends' network is on the wire, but for that of one family's, which is behind a router. The kernel looks for
 /// neighbours from its link-local address, which it has not made itself here.
@@ -60,6 +62,34 @@ fn next_hops_are_those_of_the_neighbour_table_and_are_followed() {
     let mut both = [far, [2, 0, 0, 0, 0, 0x77]];
     both.sort_unstable();
     assert_eq!(next_hops(wire), both);
+    machine.signal("-TERM");
+    machine.ended().ended(0);
+}
+
+#[test]
+fn backend_that_goes_with_the_default_next_hop_is_reached_by_its_neighbour() {
+    if !is_inside("run::next_hop::backend_that_goes_with_the_default_next_hop_is_reached_by_its_neighbour") {
+        return;
+    }
+    let folder = site();
+    folder.put("site.toml", SITE);
+    let run = "exec \"$0\" run --config site.toml --interface near --json";
+    let mut machine = Machine::new(&folder, &format!("{ROUTES}; {run}"));
+    for address in ["10.1.0.1/16", "10.1.0.2/16", "10.1.0.3/16", "10.1.0.4/16"] {
+        ip(&format!("addr add {address} dev far"));
+    }
+    ip("addr add fd00::1/64 dev far nodad");
+    machine.line();
+    let wire = &mut Wire::new();
+    assert_eq!(next_hops(wire), [[2, 0, 0, 0, 0, 0xfe]]);
+    let (head, web) = SITE.split_once("[[service.backend]]\nname = \"web-1\"").unwrap();
+    let (_, rest) = web.split_once("[[service.backend]]").unwrap();
+    let without = [head, "[[service.backend]]", rest].concat().replace(NAMED, "");
+    let mut stderr = machine.stderr();
+    let told = machine.reload(&folder, &mut stderr, &without, "tables serve\n");
+    assert!(told.starts_with("note: web-1 of web is no longer there: it takes no new flows, and keeps"), "{told}");
+    // Its flows are among these.
+    assert_eq!(next_hops(wire), [Interface::find("far").unwrap().mac()]);
     machine.signal("-TERM");
     machine.ended().ended(0);
 }

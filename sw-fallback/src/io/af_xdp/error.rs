@@ -94,7 +94,7 @@ pub enum XdpError {
         /// What a queue needs.
         kbytes: u64,
     },
-    /// The kernel does not poll sockets without interrupts.
+    /// The kernel does not have sockets polled.
     #[error(
         "{name}: this kernel has no busy polling of AF_XDP sockets ({source}): it takes Linux 5.11, built with \
          CONFIG_NET_RX_BUSY_POLL; leave --busy-poll away"

@@ -1,4 +1,4 @@
-//! Goal: a worker that looks for frames without sleep does to them what others do, and has the kernel look too.
+//! Goal: a worker that looks for frames without sleep does to them what others do, and its sockets are polled.
 //!
 //! Method: the same frames; what the sockets say of themselves, and how long the process was at work.
 
@@ -28,8 +28,8 @@ fn work_time(machine: &Machine) -> Duration {
 }
 
 #[test]
-fn worker_that_looks_busily_is_at_work_without_frames_and_has_the_kernel_poll() {
-    if !is_inside("run::xdp::busy::worker_that_looks_busily_is_at_work_without_frames_and_has_the_kernel_poll") {
+fn worker_that_looks_busily_is_at_work_without_frames_and_its_sockets_are_polled() {
+    if !is_inside("run::xdp::busy::worker_that_looks_busily_is_at_work_without_frames_and_its_sockets_are_polled") {
         return;
     }
     let folder = site();
