@@ -70,7 +70,8 @@ struct PlainLanes {
 }
 
 impl Burst<'_, '_> {
-    /// The first and the third stage of eight packets, as far as they are plain; those are in the room afterwards.
+    /// The first and the third stage of eight packets, as far as they are plain; those are in the room afterwards, and what
+    /// the fourth one will read of them is asked for.
     #[inline(always)]
     fn parse_and_hash<V: Vectors>(&mut self, chunk: usize) -> PlainLanes {
         let tables = self.memory.tables;
@@ -97,13 +98,17 @@ impl Burst<'_, '_> {
             plain.v6 = plain_v6.lanes;
             self.room.put_v6(chunk, &plain_v6, self.key.hash::<V, 5>(&plain_v6.message));
         }
+        let sets = self.memory.flows.lines();
+        for &hash in self.room.flows(chunk).hash {
+            flow_table::prefetch_set(sets, hash);
+        }
         if fault::is_in(Stage::Classify, self.fault) {
             (plain.v4, plain.v6) = (0, 0);
         }
         plain
     }
 
-    /// The second stage of eight packets; and what the fourth one will read is asked for.
+    /// The second stage of eight packets, and the others for those that are not plain.
     #[inline(always)]
     fn classify<V: Vectors>(&mut self, chunk: usize, mut plain: PlainLanes) {
         let tables = self.memory.tables;
@@ -119,7 +124,6 @@ impl Burst<'_, '_> {
             let found = services::first(slots, KeyV4::of_word(of_chunk.key_v4[lane]));
             known |= u8::from(found.is_some()) << lane;
             of_chunk.service[lane] = found.unwrap_or_default().0;
-            flow_table::prefetch_set(sets, of_chunk.hash[lane]);
         }
         known &= plain.v4;
         let slots = tables.services_v6.first_places();

@@ -217,7 +217,6 @@ impl Room {
         Services {
             frame_len: lanes(&mut self.frame_len, chunk),
             total_length: lanes(&mut self.total_length, chunk),
-            hash: lanes(&mut self.hash, chunk),
             key_v4: lanes(&mut self.key_v4, chunk),
             service: lanes(&mut self.service, chunk),
         }
@@ -304,7 +303,6 @@ pub(super) struct Flows<'a> {
 pub(super) struct Services<'a> {
     pub(super) frame_len: &'a [u64; LANES],
     pub(super) total_length: &'a [u64; LANES],
-    pub(super) hash: &'a [u64; LANES],
     pub(super) key_v4: &'a [u64; LANES],
     /// [`Found`].
     pub(super) service: &'a mut [u64; LANES],
