@@ -192,6 +192,18 @@ fn bad_captures_are_refused() {
 }
 
 #[test]
+fn configuration_without_next_hops_is_verified_all_the_same() {
+    let folder = web();
+    let config: String = example("web.toml")
+        .lines()
+        .filter(|line| !line.starts_with("next_hop_mac"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    folder.put("web.toml", config);
+    let words = ["verify", "--config", "web.toml", "--capture", "web.pcap", "--engines", "software,software-fast"];
+    folder.run(&words).ended(0).says("software, software-fast agree on 1,843 frames");
+}
+
+#[test]
 fn bad_configurations_are_refused() {
     for (name, bytes, place) in bad_configs() {
         let folder = web();
